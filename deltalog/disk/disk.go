@@ -1,0 +1,40 @@
+// Package disk is the seam through which package deltalog touches files: the
+// few operations that a log needs, each with a stated durability, so that a
+// simulated disk can stand under the store and crash at every one of them.
+package disk
+
+import "io"
+
+// FS is one directory tree. Names are relative, slash-separated, and never
+// leave the tree. Methods may be called concurrently.
+//
+// Creations, renames and removals are durable only after SyncDir of the
+// directory that holds the name. Errors wrap fs.ErrNotExist, fs.ErrExist and,
+// for a full disk, ErrNoSpace.
+type FS interface {
+	// Open opens an existing file for reading and writing, or for reading
+	// alone if write is false.
+	Open(name string, write bool) (File, error)
+	// Create makes a file that must not exist, for reading and writing.
+	Create(name string) (File, error)
+	Mkdir(name string) error // no error if it exists
+	// List returns the names in a directory, sorted.
+	List(dir string) ([]string, error)
+	// Rename replaces newname if it exists, atomically.
+	Rename(oldname, newname string) error
+	Remove(name string) error
+	SyncDir(dir string) error
+}
+
+// File is an open file. Methods may be called concurrently.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	// Sync makes the data and the size durable (fdatasync), not the name.
+	Sync() error
+	// Allocate makes the file size bytes long, reading as zeros where nothing
+	// was written, with the space reserved where the OS can do that.
+	Allocate(size int64) error
+	Size() (int64, error)
+	Close() error
+}

@@ -1,0 +1,208 @@
+// Package deltalog is the log-structured store of a DeltaFS delta: an
+// append-only log of segments that holds every change, and a bbolt database
+// that is nothing but an index of it.
+//
+// It stores records of a file tree (inodes, directory entries, origins, file
+// data), each owned by one layer, and knows nothing of file-system rules:
+// who may call what, when a name may be removed and what a whiteout hides is
+// package billyfs's business.
+//
+// # The idea
+//
+// The log is the truth. All changes go to one head in one total order, in
+// batches that are atomic. The state after a crash, any crash, is a prefix of
+// that order, and at least as long as the last batch that Sync has
+// acknowledged. The index can be deleted at any time: it is rebuilt from the
+// log alone.
+//
+// # Life of a batch
+//
+// Append encodes the batch as frames ended by a COMMIT frame, gives it the
+// next LSN, writes it to the head segment with one write(2), applies it to the
+// memtable and returns. A process that is killed loses nothing that was
+// appended. Sync waits until an fdatasync that began after the append has
+// returned; all callers that wait at one time share one fdatasync. A checkpoint
+// freezes the memtable and moves it into bbolt, in key order; replay at the
+// next open starts behind it.
+//
+// # Files of a store
+//
+//	STORE/store            the superblock: text, written once (see below)
+//	STORE/lock             flock(2)ed by the process that has the store open; names it
+//	STORE/index.db         bbolt; may be deleted while the store is closed
+//	STORE/log/%016x.seg    segments, named by their id in hexadecimal
+//	STORE/aside/           what recovery cut off a torn tail, and orphaned segments
+//
+// All integers on disk are little-endian, except in index keys, which are
+// big-endian so that they sort. All CRCs are CRC-32C (Castagnoli).
+//
+// # Superblock
+//
+// Lines of text, each ended by a newline: "deltafs store", "version 1",
+// "id HEX" (16 random bytes), "key HEX" (32 random bytes; keys of hashes and
+// handles are derived from it), "segment N" (bytes of a segment), "created
+// RFC3339", any number of "label NAME VALUE" (VALUE in Go quoting), and last
+// "crc HEX": the CRC of all bytes before that line. It is written under a
+// temporary name, synced, renamed, and the directory synced, after log/ exists.
+//
+// # Segment
+//
+// A segment is a file of a fixed size, clamp(limit/64, 4 MiB, 64 MiB),
+// preallocated. Ids rise and are never reused; the file of a freed segment is
+// reused (recycled) by renaming it to a new id, so its old bytes are still in
+// it, which the salt tells from new ones. It begins with a header of 512 bytes:
+//
+//	 0  8  magic "DFSSEG1\n"
+//	 8  4  format version, 1
+//	12  4  kind: 1 hot (user operations), 2 cold (reserved for the cleaner's output)
+//	16 16  store id
+//	32  8  segment id
+//	40  4  salt: random, of this incarnation of the file; never 0
+//	44  4  chain: the chained CRC before the first batch of this segment
+//	48  8  id of the segment that the log comes from, 0 for the first
+//	56  8  end of the log in that segment: bytes behind it are not part of the log
+//	64  8  LSN of the first batch of this segment
+//	72  8  next inode number: no born number at or above it was given out before
+//	80  8  creation time, nanoseconds since 1970 UTC
+//	88  8  bytes appended to the log before this segment, headers and padding included
+//	96  -  zero
+//	508 4  CRC of bytes 0..507
+//
+// A header whose sector is zero, or that is a valid header with another id (a
+// recycled file), means that the segment was never begun. Anything else that
+// does not validate is damage.
+//
+// The log is the chain of segments that is found by following, from the
+// segment with the highest id whose header is valid, the ids at offset 48 back
+// to the oldest (0, or the start named by the last TRIM frame). Segments with
+// valid headers that are not on the chain are orphans of an earlier torn tail;
+// recovery moves them aside.
+//
+// # Frame
+//
+// Frames follow each other at multiples of 8 from offset 512 on:
+//
+//	 0  1  type
+//	 1  1  flags: 1 payload is compressed (reserved), 2 relocated (reserved), 4 CRC table
+//	 2  2  zero
+//	 4  4  payload length in bytes, without padding
+//	 8  8  LSN of the batch; a relocated frame keeps that of its original
+//	16  8  inode
+//	24  8  offset: DATA file offset; TRUNCATE new length; ENTRY cookie
+//	32  4  layer
+//	36  4  length: DATA bytes of file data (uncompressed); ENTRY bytes of name
+//	40  4  CRC of the payload (with a CRC table: of the table alone), seeded with the salt
+//	44  4  CRC of bytes 0..43, seeded with the salt
+//	48  -  payload, zero padding to a multiple of 8
+//
+//	type          inode    payload
+//	1 INODE       inode    inode record: the whole state of the inode
+//	2 ENTRY       parent   name, then inode u64, type u8 (S_IFMT >> 12), kind u8 (1 entry, 2 whiteout), 6 zero
+//	3 ENTRYGONE   parent   name: neither entry nor whiteout any more
+//	4 DATA        inode    [CRC table] file data
+//	5 TRUNCATE    inode    none: no extent at or beyond the offset any more
+//	6 DROP        inode    none: the inode's record and all its extents are gone
+//	7 ORIGIN      inode    parent u64, flags u32 (1 pinned: overrides the hash), 4 zero, name
+//	8 LAYER       0        layer record
+//	9 TRIM        0        id u64 of the oldest segment that is part of the log
+//	10 COMMIT     0        see below
+//	11 SEAL       0        footer: see below
+//	12 INTENT, 13 DONE     reserved for commits to the base
+//
+// DATA of more than 16 KiB has flag 4 and, before the data, one CRC (4 bytes,
+// seeded with the salt) per 16 KiB of it; the table is padded to a multiple of
+// 8. The payload length counts table, padding and data.
+//
+// COMMIT ends a batch. Payload:
+//
+//	 0  4  CRC of the headers of all frames of the batch before this one, in order, seeded with the salt
+//	 4  4  chain: CRC of (chain before, 4 bytes; bytes 0..3; LSN, 8 bytes), unseeded
+//	 8  8  LSN up to which the log was known to be synced when this was written
+//	16  4  number of frames of the batch before this one
+//	20  4  length of the caller tag, 0..64
+//	24  -  caller tag
+//
+// A batch never crosses segments. SEAL is the last frame of a full segment (a
+// batch of its own, with a COMMIT behind it, so it has an LSN); payload: for
+// each (layer, inode) with frames in the segment, sorted, 24 bytes: layer u32,
+// zero u32, inode u64, lowest LSN u64. A segment that a crash ended has no SEAL.
+//
+// # Records
+//
+// Inode record, 160 bytes and the symlink target:
+//
+//	  0 4 mode (S_IFMT and 07777)   4 4 flags    8 4 nlink   12 4 zero
+//	 16 4 uid   20 4 gid           24 4 rdev major           28 4 rdev minor
+//	 32 8 size  40 8 lower length  48 8 atime   56 8 mtime   64 8 ctime (ns since 1970)
+//	 72 8 parent (directories)     80 8 create verifier
+//	 88 8 base inode  96 8 base size  104 8 base mtime  112 8 base ctime (the fingerprint)
+//	120 - zero, reserved          160 - symlink target
+//
+// Layer record: parent layer u32, flags u32, view id u64, created u64, name.
+//
+// # Index
+//
+// Buckets of index.db. Values of the first four end in 16 bytes more than they
+// show: LSN u64, and then CRC u32 over key and value and the LSN, and 4 zero bytes:
+//
+//	inode    layer u32, inode u64                     frame pointer (16 bytes), inode record
+//	entry    layer u32, parent u64, cookie u64, name  frame pointer, entry payload behind the name
+//	origin   layer u32, inode u64                     frame pointer, ORIGIN payload
+//	extent   layer u32, inode u64, start u64          extents, 32 bytes each
+//	layer    layer u32                                frame pointer, layer record
+//	meta     "checkpoint": see index.go; "live": live bytes per segment;
+//	         "sum:BUCKET": count and sum of the bucket's pairs, kept in every transaction
+//
+// A frame pointer is segment u64, offset u32, frame bytes u32 (header and
+// padding included). An extent is file offset u64, length u32, frame offset
+// u32, segment u64, LSN u64 - and the position of its first byte in the frame's
+// data follows from the file offset in the frame's header. Extents of a file
+// are packed by chunks of at most 4 MiB of the file and 4 KiB of value: the
+// value at key start s holds the extents that begin at or after s and before
+// the next key; no extent crosses a multiple of 4 MiB or the next key.
+//
+// Live bytes of a segment: the frame bytes of each metadata value that points
+// into it, and the length of each extent that points into it. (The index
+// counts itself; frames that nothing points to are dead.)
+//
+// # Recovery
+//
+// Open reads the checkpoint position from the index, follows the chain behind
+// it and applies every complete batch to the memtable. Records are states and
+// the newer LSN wins, so replay over a half-done checkpoint is harmless. At the
+// first frame that does not validate it looks ahead: if a later COMMIT is valid
+// and its synced LSN is at least that of the broken batch, then acknowledged
+// data is damaged and the store opens read-only, naming the files; otherwise
+// this is the torn tail of a crash: the bytes behind the last COMMIT are copied
+// aside, and the log goes on in a new segment whose header says where the old
+// one ends. What was replayed is synced before Open returns. Inode numbers
+// continue 2^20 above the highest one seen: more than can be lost, since at
+// most 64 MiB of log are ever unsynced.
+//
+// # Trim
+//
+// At a checkpoint, the oldest segments of which nothing is live are dropped
+// from the log: a TRIM frame is synced first, then the files become spares.
+// Only a prefix of the log is ever trimmed (before there is a cleaner), so a
+// tombstone can go with it: all that it shadows is older.
+//
+// # Failure
+//
+// A failed fsync, or a write that fails with anything but ENOSPC or EDQUOT,
+// poisons the store: it is read-only from then on, every waiter gets an error,
+// and nothing is retried. ENOSPC ends the batch that met it; the head is closed
+// behind the last COMMIT.
+//
+// # Concurrency and lock order
+//
+// All methods of Store may be called concurrently. Order of the locks:
+//
+//	checkpoint (one checkpoint at a time)
+//	  append   (one batch at a time: LSN, write, memtable)
+//	    sync     (state of group commit; never held over fdatasync)
+//	    mem      (memtable pointers)
+//	    segments (table of open segments)
+//
+// Readers take mem and segments only, and never wait for an fsync, a
+// checkpoint or bbolt's writer.
+package deltalog
