@@ -3,10 +3,17 @@
 // simulated disk can stand under the store and crash at every one of them.
 package disk
 
-import "io"
+import (
+	"errors"
+	"io"
+)
+
+// ErrNoSpace is in the chain of every error that a full disk or an exhausted
+// quota caused. What the call had written before is unspecified.
+var ErrNoSpace = errors.New("no space left on the disk")
 
 // FS is one directory tree. Names are relative, slash-separated, and never
-// leave the tree. Methods may be called concurrently.
+// leave the tree; "." is the top. Methods may be called concurrently.
 //
 // Creations, renames and removals are durable only after SyncDir of the
 // directory that holds the name. Errors wrap fs.ErrNotExist, fs.ErrExist and,
@@ -17,7 +24,9 @@ type FS interface {
 	Open(name string, write bool) (File, error)
 	// Create makes a file that must not exist, for reading and writing.
 	Create(name string) (File, error)
-	Mkdir(name string) error // no error if it exists
+	// Mkdir makes a directory; no error if it exists. Mkdir(".") makes the
+	// top with all directories above it.
+	Mkdir(name string) error
 	// List returns the names in a directory, sorted.
 	List(dir string) ([]string, error)
 	// Rename replaces newname if it exists, atomically.

@@ -1,0 +1,19 @@
+//go:build !planted
+
+package deltalog
+
+// Bugs that a test binary built with the tag "planted" can switch on, to prove
+// that the ordinary tests catch them. In every other build they are constants,
+// and the compiler leaves no trace of them.
+const (
+	plantSkipSync       = false // skip the fdatasync of a group commit
+	plantAckEarly       = false // acknowledge before the sync has returned
+	plantIgnoreSalt     = false // checksums do not depend on the segment's salt
+	plantAcceptBadCRC   = false // a frame whose checksum is wrong is taken
+	plantReplayPastTorn = false // replay goes on behind a torn COMMIT
+	plantCkptEarly      = false // the checkpoint's LSN is written before its keys
+	plantSkipDirSync    = false // skip the sync of a directory
+	plantDropExtent     = false // the last extent of a batch does not reach the index
+	plantRetryFsync     = false // a failed fsync is tried again, and believed
+	plantReuseID        = false // a number that was given out is given out again
+)

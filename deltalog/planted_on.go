@@ -1,0 +1,17 @@
+//go:build planted
+
+package deltalog
+
+// See planted_off.go.
+var (
+	plantSkipSync       bool
+	plantAckEarly       bool
+	plantIgnoreSalt     bool
+	plantAcceptBadCRC   bool
+	plantReplayPastTorn bool
+	plantCkptEarly      bool
+	plantSkipDirSync    bool
+	plantDropExtent     bool
+	plantRetryFsync     bool
+	plantReuseID        bool
+)
