@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"deltafs/deltalog"
 )
 
 // Kind is one of the closed list of reasons for which a call on the tree can
@@ -11,25 +13,25 @@ import (
 type Kind uint8
 
 const (
-	KindIO          Kind = iota + 1 // base or store failed; the cause is wrapped
-	NotExist                        // ENOENT
-	Exist                           // EEXIST
-	NotDir                          // ENOTDIR
-	IsDir                           // EISDIR
-	NotEmpty                        // ENOTEMPTY
-	Invalid                         // EINVAL
-	NameTooLong                     // ENAMETOOLONG
-	TooBig                          // EFBIG
-	NoSpace                         // ENOSPC
-	ReadOnly                        // EROFS: the store is read-only or poisoned
-	Stale                           // ESTALE: no such object any more
-	NotPermitted                    // EPERM
-	Access                          // EACCES: the base refuses to show an object
-	TooManyLinks                    // EMLINK
-	CrossDevice                     // EXDEV
-	NotSupported                    // ENOTSUP
-	NotSync                         // the guard of a SetAttr did not match
-	Drifted                         // EIO: the base changed underneath; the way out is discard or accept-base
+	KindIO       Kind = iota + 1 // base or store failed; the cause is wrapped
+	NotExist                     // ENOENT
+	Exist                        // EEXIST
+	NotDir                       // ENOTDIR
+	IsDir                        // EISDIR
+	NotEmpty                     // ENOTEMPTY
+	Invalid                      // EINVAL
+	NameTooLong                  // ENAMETOOLONG
+	TooBig                       // EFBIG
+	NoSpace                      // ENOSPC
+	ReadOnly                     // EROFS: the store is read-only or poisoned
+	Stale                        // ESTALE: no such object any more
+	NotPermitted                 // EPERM
+	Access                       // EACCES: the base refuses to show an object
+	TooManyLinks                 // EMLINK
+	CrossDevice                  // EXDEV
+	NotSupported                 // ENOTSUP
+	NotSync                      // the guard of a SetAttr did not match
+	Drifted                      // EIO: the base changed underneath; the way out is discard or accept-base
 )
 
 // Error says which operation failed on which object, and why.
@@ -92,4 +94,29 @@ func (k Kind) String() string {
 		return kindNames[k]
 	}
 	return "unknown error"
+}
+
+// fail makes the error of an operation on an inode.
+func fail(op string, ino Ino, kind Kind, cause error) *Error {
+	return &Error{Op: op, Path: fmt.Sprintf("inode %d", ino), Kind: kind, Err: cause}
+}
+
+// failName makes the error of an operation on a name in a directory.
+func failName(op string, dir Ino, name string, kind Kind, cause error) *Error {
+	return &Error{Op: op, Path: fmt.Sprintf("inode %d/%q", dir, name), Kind: kind, Err: cause}
+}
+
+// storeKind is the one table from the store's errors to kinds. A poisoned
+// store is KindIO, not ReadOnly: data that was taken may be lost, and the
+// caller must hear of it.
+func storeKind(err error) Kind {
+	switch {
+	case errors.Is(err, deltalog.ErrNoSpace):
+		return NoSpace
+	case errors.Is(err, deltalog.ErrReadOnly):
+		return ReadOnly
+	case errors.Is(err, deltalog.ErrTooBig):
+		return TooBig
+	}
+	return KindIO
 }

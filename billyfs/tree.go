@@ -2,6 +2,8 @@ package billyfs
 
 import (
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/go-git/go-billy/v5"
 
@@ -17,75 +19,64 @@ type Options struct {
 	Now       func() int64 // nanoseconds since 1970; nil: the clock
 }
 
+// mainView is the view id of a store's first live line. Forks get others.
+const mainView = 1
+
 // Tree is the merged tree of a base and a delta. All methods may be called
-// concurrently.
-type Tree struct{}
+// concurrently. Errors are *Error; a call that fails has changed nothing.
+type Tree struct {
+	base    *base
+	store   *deltalog.Store
+	layer   deltalog.LayerID
+	view    uint64
+	log     *slog.Logger
+	now     func() int64
+	cookie  func(name string) uint64 // see doc.go, "Listings"
+	nodes   nodeTable
+	renames sync.Mutex // held while a directory moves to another parent
+}
 
 // Open merges base and the live layer of store. The tree neither closes nor
 // owns either. Nothing is written until something changes.
-func Open(base billy.Filesystem, store *deltalog.Store, o Options) (*Tree, error) {
-	panic("not built")
+func Open(fs billy.Filesystem, store *deltalog.Store, o Options) (*Tree, error) {
+	t := &Tree{store: store, layer: deltalog.MainLayer, view: mainView, log: o.Log, now: o.Now}
+	if t.log == nil {
+		t.log = slog.New(slog.DiscardHandler)
+	}
+	if t.now == nil {
+		t.now = func() int64 { return time.Now().UnixNano() }
+	}
+	key := store.Key("inode")
+	t.cookie = func(name string) uint64 { return cookieOf(key, name) }
+	t.nodes.init()
+	b, err := openBase(fs, key, baseOptions{immutable: o.Immutable, log: t.log, origin: t.origin, now: t.now})
+	if err != nil {
+		return nil, err
+	}
+	t.base = b
+	return t, nil
 }
 
-func (t *Tree) Root() Ino    { panic("not built") }
-func (t *Tree) View() uint64 { panic("not built") }
+// Root returns the number of the root directory.
+func (t *Tree) Root() Ino { return t.base.Root() }
 
-// Lookup finds a name in a directory; "." and ".." too (".." of the root is the root).
-func (t *Tree) Lookup(dir Ino, name string) (Attr, error) { panic("not built") }
-func (t *Tree) Attr(ino Ino) (Attr, error)                { panic("not built") }
-func (t *Tree) SetAttr(c Caller, ino Ino, s SetAttr) (Change, error) {
-	panic("not built")
-}
-func (t *Tree) Readlink(ino Ino) (string, error) { panic("not built") }
-
-// ReadAt reads up to len(p) bytes; eof says that the file ends at off+n or before.
-func (t *Tree) ReadAt(ino Ino, p []byte, off int64) (n int, eof bool, err error) {
-	panic("not built")
-}
-
-// WriteAt writes all of p.
-func (t *Tree) WriteAt(c Caller, ino Ino, p []byte, off int64) (Change, error) {
-	panic("not built")
-}
-
-// Calls that make a name return the object's attributes and the change of the directory.
-func (t *Tree) Create(c Caller, dir Ino, name string, how CreateHow) (Attr, Change, error) {
-	panic("not built")
-}
-func (t *Tree) Mkdir(c Caller, dir Ino, name string, s SetAttr) (Attr, Change, error) {
-	panic("not built")
-}
-func (t *Tree) Symlink(c Caller, dir Ino, name, target string, s SetAttr) (Attr, Change, error) {
-	panic("not built")
-}
-
-// Mknod makes a FIFO, socket, or device: typ is one of the Type constants.
-func (t *Tree) Mknod(c Caller, dir Ino, name string, typ, major, minor uint32, s SetAttr) (Attr, Change, error) {
-	panic("not built")
-}
-func (t *Tree) Link(c Caller, ino, dir Ino, name string) (Attr, Change, error) {
-	panic("not built")
-}
-func (t *Tree) Remove(c Caller, dir Ino, name string) (Change, error) { panic("not built") }
-func (t *Tree) Rmdir(c Caller, dir Ino, name string) (Change, error)  { panic("not built") }
-
-// Rename returns the changes of both directories; they are the same if those are.
-func (t *Tree) Rename(c Caller, fromDir Ino, fromName string, toDir Ino, toName string) (from, to Change, err error) {
-	panic("not built")
-}
-
-// ReadDir calls fn for the entries behind cookie (0: from the start, with "."
-// and ".." first) in order of cookie until fn returns false. Entries of one
-// cookie must be taken or left together: see doc.go, "Listings". eof says that
-// fn has seen the last one.
-func (t *Tree) ReadDir(dir Ino, cookie uint64, fn func(DirEntry) bool) (eof bool, err error) {
-	panic("not built")
-}
+// View returns the id of the view, which handles carry beside the store's id.
+func (t *Tree) View() uint64 { return t.view }
 
 // Sync returns when all changes up to lsn survive the machine's death.
-func (t *Tree) Sync(lsn LSN) error { panic("not built") }
+func (t *Tree) Sync(lsn LSN) error {
+	if err := t.store.Sync(lsn); err != nil {
+		return &Error{Op: "sync", Path: "store", Kind: storeKind(err), Err: err}
+	}
+	return nil
+}
 
-// Handle returns the identity of an object; Resolve finds it again, also in a
-// later process. An object that is gone is Stale.
-func (t *Tree) Handle(ino Ino) (Handle, error)  { panic("not built") }
-func (t *Tree) Resolve(h Handle) (Ino, error)   { panic("not built") }
+// origin is what the base asks to find an object of which it knows no more
+// than the number.
+func (t *Tree) origin(ino Ino) (place, bool, error) {
+	o, ok, err := t.store.Origin(t.layer, ino)
+	if err != nil {
+		return place{}, false, fail("origin", ino, storeKind(err), err)
+	}
+	return place{parent: o.Parent, name: o.Name}, ok, nil
+}
