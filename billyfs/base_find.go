@@ -1,0 +1,80 @@
+package billyfs
+
+// find returns the object of the base that a handle names, looking for it in
+// the base if it is not known: directories along the bytes in the handle, then
+// the object in the last one. Only full numbers and the generation decide. It
+// writes nothing. Stale if there is no such object (any more).
+func (b *base) find(h Handle) (Ino, error) {
+	o, err := b.object(h.Ino)
+	if KindOf(err) == Stale {
+		o, err = b.search(h)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if o.gen != h.Gen {
+		return 0, staleIno("find", h.Ino)
+	}
+	return o.ino, nil
+}
+
+// search finds an object that is neither known nor has an origin. A file with
+// several names always has one, and its handle no parent.
+func (b *base) search(h Handle) (*object, error) {
+	if h.Parent == 0 || len(h.Ancestors) > MaxAncestors {
+		return nil, staleIno("find", h.Ino)
+	}
+	if _, err := b.object(h.Parent); err != nil {
+		if KindOf(err) != Stale {
+			return nil, err
+		}
+		if err := b.searchDir(RootIno, h.Ancestors, h.Parent); err != nil {
+			return nil, err
+		}
+	}
+	list, err := b.ReadDir(h.Parent)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		at := place{h.Parent, list[i].Name}
+		if b.id.plain(at.parent, at.name) != h.Ino {
+			continue
+		}
+		// With a number by place, even if it has several names by now.
+		o, err := b.meet(h.Ino, at)
+		if err == nil && o.gen == h.Gen || KindOf(err) != Stale {
+			return o, err
+		}
+	}
+	return nil, staleIno("find", h.Ino)
+}
+
+// searchDir looks below dir for the directory with number want, going only into
+// those whose numbers end in the given bytes. Numbers that end alike are all
+// tried; there are few, as each level divides them by 256.
+func (b *base) searchDir(dir Ino, bytes []byte, want Ino) error {
+	if len(bytes) == 0 {
+		return staleIno("find", want)
+	}
+	list, err := b.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		e := &list[i]
+		switch {
+		case e.Type != TypeDir || byte(e.Ino) != bytes[0]:
+		case len(bytes) == 1:
+			if e.Ino == want {
+				return nil // ReadDir has entered it
+			}
+		default:
+			err := b.searchDir(e.Ino, bytes[1:], want)
+			if k := KindOf(err); k != Stale && k != Access {
+				return err
+			}
+		}
+	}
+	return staleIno("find", want)
+}

@@ -1,0 +1,184 @@
+package billyfs
+
+import (
+	"slices"
+	"sync"
+)
+
+// racy is how long before its listing a directory must have been changed last
+// for its times to prove that the listing is complete: file systems move them
+// in steps.
+const racy = int64(2e9)
+
+// listing is the cached content of a directory. It never changes.
+type listing struct {
+	entries []DirEntry // in order of cookie, then name
+	subdirs uint32
+	st      *stat // of the directory, from before it was read
+	used    uint64
+}
+
+// listCache keeps listings, bounded by the number of their entries together.
+type listCache struct {
+	mu    sync.Mutex
+	max   int
+	total int
+	clock uint64
+	dirs  map[Ino]*listing
+}
+
+func (c *listCache) init(max int) { c.max, c.dirs = max, make(map[Ino]*listing) }
+
+func (c *listCache) get(dir Ino) *listing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.dirs[dir]
+	if l != nil {
+		c.clock++
+		l.used = c.clock
+	}
+	return l
+}
+
+// cost of a listing: its entries, and one for itself.
+func (l *listing) cost() int { return len(l.entries) + 1 }
+
+func (c *listCache) put(dir Ino, l *listing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropLocked(dir)
+	if l.cost() > c.max/4 {
+		return
+	}
+	if c.total+l.cost() > c.max {
+		c.shrinkLocked(c.max - c.max/4 - l.cost())
+	}
+	c.clock++
+	l.used = c.clock
+	c.dirs[dir] = l
+	c.total += l.cost()
+}
+
+func (c *listCache) dropLocked(dir Ino) {
+	if old := c.dirs[dir]; old != nil {
+		c.total -= old.cost()
+		delete(c.dirs, dir)
+	}
+}
+
+// shrinkLocked drops the listings that were used longest ago until the total
+// is at most goal. It drops many at a time, so that its sorting is paid seldom.
+func (c *listCache) shrinkLocked(goal int) {
+	dirs := make([]Ino, 0, len(c.dirs))
+	for dir := range c.dirs {
+		dirs = append(dirs, dir)
+	}
+	slices.SortFunc(dirs, func(x, y Ino) int {
+		return int(int64(c.dirs[x].used - c.dirs[y].used))
+	})
+	for _, dir := range dirs {
+		if c.total <= goal {
+			return
+		}
+		c.dropLocked(dir)
+	}
+}
+
+// ReadDir returns all entries of a directory in order of cookie, then name,
+// without "." and "..". The slice is shared: callers must not change it.
+func (b *base) ReadDir(dir Ino) ([]DirEntry, error) {
+	l, err := b.list(dir)
+	if err != nil {
+		return nil, err
+	}
+	return l.entries, nil
+}
+
+// dirLinks is the link count of a directory whose file system does not say it.
+func (b *base) dirLinks(dir Ino) (uint32, error) {
+	l, err := b.list(dir)
+	if err != nil {
+		return 0, err
+	}
+	return 2 + l.subdirs, nil
+}
+
+// list returns the listing of a directory: a cached one as long as the
+// directory's times are what they were, which is asked once a second.
+func (b *base) list(dir Ino) (*listing, error) {
+	o, st, err := b.stat(dir, true)
+	if err != nil {
+		return nil, err
+	}
+	if l := b.lists.get(dir); l != nil && b.current(l, st) {
+		return l, nil
+	}
+	if o.typ != TypeDir {
+		return nil, &Error{Op: "readdir", Path: inoName(dir), Kind: NotDir}
+	}
+	// The times are read before the names: a change in between shows later.
+	if _, st, err = b.stat(dir, b.immutable); err != nil {
+		return nil, err
+	}
+	l, err := b.readList(dir, st)
+	if err != nil {
+		return nil, err
+	}
+	b.lists.put(dir, l)
+	return l, nil
+}
+
+// current tells whether a listing is still that of a directory with stat now.
+func (b *base) current(l *listing, now *stat) bool {
+	switch {
+	case b.immutable || l.st.at == now.at:
+		return true
+	case b.noTimes || !l.st.same(now):
+		return false
+	}
+	return max(l.st.attr.Mtime, l.st.attr.Ctime)+racy < l.st.at
+}
+
+func (b *base) readList(dir Ino, st *stat) (*listing, error) {
+	p, err := b.path(dir)
+	if err != nil {
+		return nil, err
+	}
+	infos, err := b.fs.ReadDir(p)
+	if err != nil {
+		return nil, b.wrap("readdir", p, err, Stale)
+	}
+	l := &listing{entries: make([]DirEntry, 0, len(infos)), st: st}
+	for _, fi := range infos {
+		if fi == nil || !validName(fi.Name()) {
+			continue
+		}
+		at := place{dir, fi.Name()}
+		e := DirEntry{Name: at.name, Cookie: b.cookie(at.name), Ino: b.id.plain(dir, at.name)}
+		// What cannot be looked at (mode 0) is listed by its name.
+		if st := b.newStat(nil, fi, 0); st.typ() != 0 {
+			e.Type = st.typ()
+			switch o, err := b.enter(at, st); {
+			case err == nil:
+				e.Ino = o.ino
+			case KindOf(err) != Stale:
+				return nil, err
+			}
+		}
+		if e.Type == TypeDir {
+			l.subdirs++
+		}
+		l.entries = append(l.entries, e)
+	}
+	sortEntries(l.entries)
+	return l, nil
+}
+
+// findEntry returns the entry of a name in a sorted listing, nil if it is not there.
+func findEntry(list []DirEntry, cookie uint64, name string) *DirEntry {
+	i, ok := slices.BinarySearchFunc(list, DirEntry{Name: name, Cookie: cookie}, compareEntries)
+	if !ok {
+		return nil
+	}
+	return &list[i]
+}

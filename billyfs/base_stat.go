@@ -1,0 +1,177 @@
+package billyfs
+
+import (
+	"errors"
+	"io/fs"
+
+	"deltafs/deltalog"
+)
+
+var errCollision = errors.New("its number is that of another object of the base")
+
+// stat is what the base said of an object at one moment. It never changes.
+type stat struct {
+	sysStat
+	at    int64 // when, in nanoseconds since 1970
+	attr  Attr  // without number and generation
+	links bool  // of a directory: Nlink is 2 plus its subdirectories
+	mount Ino   // of a directory: the one that its file system is mounted on; 0: not asked yet
+}
+
+// sysStat is what only some file systems can tell of a file.
+type sysStat struct {
+	known      bool
+	dev, inode uint64
+}
+
+func (s *stat) typ() uint32 { return s.attr.Mode & TypeMask }
+
+// same tells whether two stats are of the same, unchanged file.
+func (s *stat) same(t *stat) bool {
+	return s.dev == t.dev && s.fingerprint() == t.fingerprint()
+}
+
+func (s *stat) fingerprint() deltalog.Fingerprint {
+	return deltalog.Fingerprint{
+		Ino: s.inode, Size: s.attr.Size, Mtime: s.attr.Mtime, Ctime: s.attr.Ctime,
+	}
+}
+
+// newStat makes a stat of fi; o and mount are those of the root only, else nil and 0.
+func (b *base) newStat(o *object, fi fs.FileInfo, mount Ino) *stat {
+	st := statOf(fi)
+	st.at, st.mount = b.now(), mount
+	if b.noTimes {
+		st.attr.Atime, st.attr.Mtime, st.attr.Ctime = b.opened, b.opened, b.opened
+	}
+	if st.typ() == TypeDir {
+		st.links = st.known && st.attr.Nlink >= 2
+	} else if st.attr.Nlink == 0 {
+		st.attr.Nlink = 1
+	}
+	return st
+}
+
+// statOf translates a FileInfo, with what its Sys tells where it does.
+func statOf(fi fs.FileInfo) *stat {
+	t := nanos(fi.ModTime())
+	size := uint64(max(fi.Size(), 0))
+	st := &stat{attr: Attr{
+		Mode: modeOf(fi.Mode()), Nlink: 1, Size: size, Used: size,
+		Atime: t, Mtime: t, Ctime: t,
+	}}
+	st.fill(fi.Sys())
+	return st
+}
+
+// modeOf translates type and permissions. A type that is not one of NFS's
+// (an irregular file) is 0.
+func modeOf(m fs.FileMode) uint32 {
+	mode := uint32(m.Perm())
+	for _, bit := range [...]struct {
+		from fs.FileMode
+		to   uint32
+	}{{fs.ModeSetuid, 0o4000}, {fs.ModeSetgid, 0o2000}, {fs.ModeSticky, 0o1000}} {
+		if m&bit.from != 0 {
+			mode |= bit.to
+		}
+	}
+	switch m.Type() {
+	case 0:
+		mode |= TypeRegular
+	case fs.ModeDir:
+		mode |= TypeDir
+	case fs.ModeSymlink:
+		mode |= TypeSymlink
+	case fs.ModeNamedPipe:
+		mode |= TypeFIFO
+	case fs.ModeSocket:
+		mode |= TypeSocket
+	case fs.ModeDevice:
+		mode |= TypeBlock
+	case fs.ModeDevice | fs.ModeCharDevice:
+		mode |= TypeChar
+	}
+	return mode
+}
+
+// fresh tells whether a stat may still be believed.
+func (b *base) fresh(st *stat) bool {
+	if st == nil {
+		return false
+	}
+	if b.immutable {
+		return true
+	}
+	age := b.now() - st.at
+	return age >= 0 && age < trust
+}
+
+// stat returns what the base says of an object: at most a second old if cached
+// may be used, else as it is now. An object that is gone, or is of another
+// type than it was, is Stale.
+func (b *base) stat(ino Ino, cached bool) (*object, *stat, error) {
+	o, err := b.object(ino)
+	if err != nil {
+		return nil, nil, err
+	}
+	if st := o.st.Load(); cached && b.fresh(st) {
+		return o, st, nil
+	}
+	p, err := b.path(ino)
+	if err != nil {
+		return nil, nil, err
+	}
+	fi, err := b.fs.Lstat(p)
+	if err != nil {
+		err = b.wrap("getattr", p, err, Stale)
+		if KindOf(err) == Stale {
+			b.forget(o)
+		}
+		return nil, nil, err
+	}
+	st := b.newStat(nil, fi, 0)
+	if ino == RootIno {
+		st.mount = RootIno
+	}
+	if st.typ() != o.typ || o.shared && st.inode != o.inode {
+		b.forget(o)
+		return nil, nil, staleIno("getattr", ino)
+	}
+	o.st.Store(st)
+	return o, st, nil
+}
+
+// mountPoint is a file system of the base: the directory that it is mounted
+// on, and its device number of this boot.
+type mountPoint struct {
+	mount Ino
+	dev   uint64
+}
+
+// mountOf returns the file system that a directory lies in.
+func (b *base) mountOf(dir Ino) (mountPoint, error) { return b.mountAt(dir, 0) }
+
+func (b *base) mountAt(dir Ino, depth int) (mountPoint, error) {
+	o, st, err := b.stat(dir, true)
+	if err != nil {
+		return mountPoint{}, err
+	}
+	if st.mount != 0 {
+		return mountPoint{st.mount, st.dev}, nil
+	}
+	if depth > maxDepth {
+		return mountPoint{}, staleIno("find", dir)
+	}
+	up, err := b.mountAt(o.parent, depth+1)
+	if err != nil {
+		return mountPoint{}, err
+	}
+	own := *st
+	own.mount = dir
+	if up.dev == st.dev {
+		own.mount = up.mount
+	}
+	o.st.CompareAndSwap(st, &own)
+	return mountPoint{own.mount, own.dev}, nil
+}
