@@ -28,9 +28,9 @@ type node struct {
 	// never changed, only replaced: by the holder of mu after an append, by
 	// anybody from nil. So it can be read without mu.
 	state atomic.Pointer[state]
-
-	refs int           // under the shard's lock
-	idle *list.Element // in the shard's idle list, if refs is 0
+	gen   atomic.Uint64 // generation of an object with a record; 0: not asked yet
+	refs  int           // under the shard's lock
+	idle  *list.Element // in the shard's idle list, if refs is 0
 }
 
 // state is what the layer holds of an inode at one moment.
@@ -43,6 +43,8 @@ type state struct {
 type usage struct {
 	data uint64 // all of them
 	low  uint64 // those below the record's LowerLen, which hide bytes of the lower file
+	// density is what the base takes on its disk for a byte of the lower file.
+	density float64
 }
 
 // nodeTable finds nodes by number.

@@ -31,7 +31,6 @@ type Tree struct {
 	view    uint64
 	log     *slog.Logger
 	now     func() int64
-	cookie  func(name string) uint64 // see doc.go, "Listings"
 	nodes   nodeTable
 	renames sync.Mutex // held while a directory moves to another parent
 }
@@ -46,10 +45,8 @@ func Open(fs billy.Filesystem, store *deltalog.Store, o Options) (*Tree, error) 
 	if t.now == nil {
 		t.now = func() int64 { return time.Now().UnixNano() }
 	}
-	key := store.Key("inode")
-	t.cookie = func(name string) uint64 { return cookieOf(key, name) }
 	t.nodes.init()
-	b, err := openBase(fs, key, baseOptions{immutable: o.Immutable, log: t.log, origin: t.origin, now: t.now})
+	b, err := openBase(fs, store.Key("inode"), baseOptions{immutable: o.Immutable, log: t.log, origin: t.origin, now: t.now})
 	if err != nil {
 		return nil, err
 	}

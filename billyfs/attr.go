@@ -1,0 +1,176 @@
+package billyfs
+
+import (
+	"math"
+
+	"deltafs/deltalog"
+)
+
+// dirSize is the size that new directories show, in bytes.
+const dirSize = 4096
+
+// dead says that the object is one of the base whose last name is gone.
+func (s *state) dead() bool { return s.rec != nil && s.rec.Flags&deltalog.InodeDead != 0 }
+
+// load returns what the layer says of n. With n.mu held it stays true.
+func (t *Tree) load(n *node) (*state, error) {
+	for {
+		if s := n.state.Load(); s != nil {
+			return s, nil
+		}
+		rec, ok, err := t.store.Inode(t.layer, n.ino)
+		if err != nil {
+			return nil, fail("attr", n.ino, storeKind(err), err)
+		}
+		s := &state{}
+		if ok {
+			s.rec = &rec
+		}
+		// If somebody was faster, theirs is as new or newer.
+		n.state.CompareAndSwap(nil, s)
+	}
+}
+
+// stateOf is load by number.
+func (t *Tree) stateOf(ino Ino) (*state, error) {
+	n := t.nodes.get(ino)
+	defer t.nodes.put(n)
+	return t.load(n)
+}
+
+// mode returns type and permissions of an object, and Stale if it is gone.
+func (t *Tree) mode(op string, ino Ino) (uint32, error) {
+	s, err := t.stateOf(ino)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case s.dead() || s.rec == nil && ino&deltalog.Born != 0:
+		return 0, fail(op, ino, Stale, nil)
+	case s.rec != nil:
+		return s.rec.Mode, nil
+	}
+	a, err := t.base.Attr(ino)
+	return a.Mode, err
+}
+
+// Attr returns the attributes of an object. It takes no lock: what it returns
+// was true at one moment during the call.
+func (t *Tree) Attr(ino Ino) (Attr, error) {
+	n := t.nodes.get(ino)
+	defer t.nodes.put(n)
+	s, err := t.load(n)
+	if err != nil {
+		return Attr{}, err
+	}
+	return t.attr(n, s)
+}
+
+// attr returns the attributes of n in state s.
+func (t *Tree) attr(n *node, s *state) (Attr, error) {
+	switch {
+	case s.dead() || s.rec == nil && n.ino&deltalog.Born != 0:
+		return Attr{}, fail("attr", n.ino, Stale, nil)
+	case s.rec == nil:
+		return t.base.Attr(n.ino)
+	}
+	gen, err := t.gen(n, s.rec)
+	if err != nil {
+		return Attr{}, err
+	}
+	used, err := t.used(n, s)
+	if err != nil {
+		return Attr{}, err
+	}
+	r := s.rec
+	return Attr{
+		Ino: n.ino, Gen: gen, Mode: r.Mode, Nlink: r.Nlink, UID: r.UID, GID: r.GID,
+		RdevMajor: r.RdevMajor, RdevMinor: r.RdevMinor, Size: r.Size, Used: used,
+		Atime: r.Atime, Mtime: r.Mtime, Ctime: r.Ctime,
+	}, nil
+}
+
+// bornGen is the generation of all objects of the delta: their numbers are
+// never reused, so it has nothing to tell apart.
+const bornGen = 1
+
+// gen returns the generation of an object with a record. That of an object of
+// the base follows from what the store knows of it, so that it stays the same
+// whatever becomes of the base.
+func (t *Tree) gen(n *node, rec *deltalog.Inode) (uint32, error) {
+	if n.ino&deltalog.Born != 0 {
+		return bornGen, nil
+	}
+	const known = 1 << 32
+	if g := n.gen.Load(); g&known != 0 {
+		return uint32(g), nil
+	}
+	at, _, err := t.origin(n.ino)
+	if err != nil {
+		return 0, err
+	}
+	g := t.base.genRecorded(n.ino, at, rec.Mode&TypeMask, rec.Base)
+	n.gen.Store(known | uint64(g))
+	return g, nil
+}
+
+// used returns the bytes that an object takes: for a file the layer's data,
+// and for what still shows of the lower file its share of what that takes.
+func (t *Tree) used(n *node, s *state) (uint64, error) {
+	switch s.rec.Mode & TypeMask {
+	case TypeDir:
+		return s.rec.Size, nil
+	case TypeRegular:
+		u, err := t.usage(n, s)
+		if err != nil {
+			return 0, err
+		}
+		shown := s.rec.LowerLen - min(u.low, s.rec.LowerLen)
+		return u.data + uint64(float64(shown)*u.density), nil
+	}
+	return 0, nil
+}
+
+// usage returns the counts of a regular file, and counts if nobody has yet:
+// once for each time that a node is loaded, or its file truncated.
+func (t *Tree) usage(n *node, s *state) (*usage, error) {
+	if s.used != nil {
+		return s.used, nil
+	}
+	u := &usage{density: 1}
+	lower := int64(min(s.rec.LowerLen, math.MaxInt64))
+	if s.rec.Size > 0 {
+		var err error
+		if u.low, err = t.dataBytes(n.ino, 0, lower); err != nil {
+			return nil, err
+		}
+		above, err := t.dataBytes(n.ino, lower, int64(s.rec.Size)-lower)
+		if err != nil {
+			return nil, err
+		}
+		u.data = u.low + above
+	}
+	if lower > 0 {
+		// A base that cannot be asked is taken as dense.
+		if a, err := t.base.Attr(n.ino); err == nil && a.Size > 0 {
+			u.density = float64(a.Used) / float64(a.Size)
+		}
+	}
+	n.state.CompareAndSwap(s, &state{rec: s.rec, used: u})
+	return u, nil
+}
+
+// dataBytes counts the bytes that the layer holds of a range of a file.
+func (t *Tree) dataBytes(ino Ino, off, n int64) (sum uint64, err error) {
+	if n <= 0 {
+		return 0, nil
+	}
+	err = t.store.DataRanges(t.layer, ino, off, n, func(_, n int64) bool {
+		sum += uint64(n)
+		return true
+	})
+	if err != nil {
+		return 0, fail("attr", ino, storeKind(err), err)
+	}
+	return sum, nil
+}

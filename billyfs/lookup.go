@@ -1,0 +1,166 @@
+package billyfs
+
+import (
+	"strings"
+
+	"deltafs/deltalog"
+)
+
+// checkName refuses what cannot be a name, "." and ".." aside: an empty name,
+// one with a slash or a NUL, and one that is too long.
+func checkName(op string, dir Ino, s string) error {
+	switch {
+	case s == "" || strings.ContainsAny(s, "/\x00"):
+		return failName(op, dir, s, Invalid, nil)
+	case len(s) > MaxName:
+		return failName(op, dir, s[:MaxName], NameTooLong, nil)
+	}
+	return nil
+}
+
+// isDot says whether s is "." or "..": names that each operation refuses in a
+// way of its own.
+func isDot(s string) bool { return s == "." || s == ".." }
+
+// checkDir fails unless dir is a directory that still exists. Without the
+// directory's lock the answer may be old.
+func (t *Tree) checkDir(op string, dir Ino) error {
+	mode, err := t.mode(op, dir)
+	if err == nil && mode&TypeMask != TypeDir {
+		err = fail(op, dir, NotDir, nil)
+	}
+	return err
+}
+
+// look begins the work on a name: it checks directory and name, and asks the
+// base, before any lock is taken, what it shows under the name. That stays
+// true: the base does not change, so only the layer must be asked again under
+// the lock.
+func (t *Tree) look(op string, dir Ino, s string) (*name, error) {
+	if err := t.checkDir(op, dir); err != nil {
+		return nil, err
+	}
+	if err := checkName(op, dir, s); err != nil {
+		return nil, err
+	}
+	n := &name{dir: dir, name: s}
+	if dir&deltalog.Born != 0 || isDot(s) {
+		return n, nil
+	}
+	ino, err := t.base.Lookup(dir, s)
+	if err != nil && KindOf(err) != NotExist {
+		return nil, err
+	}
+	if err == nil {
+		n.lower = ino
+	}
+	return n, nil
+}
+
+// resolve fills in what n stands for in the merged tree: what the layer's entry
+// says, and else what the base shows, unless that is dead.
+func (t *Tree) resolve(n *name) error {
+	e, ok, err := t.store.Entry(t.layer, n.dir, t.base.cookie(n.name), n.name)
+	switch {
+	case err != nil:
+		return failName("lookup", n.dir, n.name, storeKind(err), err)
+	case ok && e.Whiteout:
+		n.ino = 0
+	case ok:
+		n.ino = e.Ino
+	default:
+		n.ino = n.lower
+		if n.ino == 0 {
+			return nil
+		}
+		s, err := t.stateOf(n.ino)
+		if err != nil {
+			return err
+		}
+		if s.dead() {
+			n.ino = 0
+		}
+	}
+	return nil
+}
+
+// Lookup finds a name in a directory; "." and ".." too (".." of the root is
+// the root).
+func (t *Tree) Lookup(dir Ino, s string) (Attr, error) {
+	n, err := t.look("lookup", dir, s)
+	if err != nil {
+		return Attr{}, err
+	}
+	switch s {
+	case ".":
+		return t.Attr(dir)
+	case "..":
+		up, err := t.parent(dir)
+		if err != nil {
+			return Attr{}, err
+		}
+		return t.Attr(up)
+	}
+	for {
+		if err := t.resolve(n); err != nil {
+			return Attr{}, err
+		}
+		if n.ino == 0 {
+			return Attr{}, failName("lookup", dir, s, NotExist, nil)
+		}
+		found := n.ino
+		a, err := t.Attr(found)
+		if err == nil || KindOf(err) != Stale {
+			return a, err
+		}
+		// Gone since: either the name is too, or the base has lost the object.
+		if err2 := t.resolve(n); err2 != nil || n.ino == found {
+			return Attr{}, failName("lookup", dir, s, NotExist, err)
+		}
+	}
+}
+
+// parent returns the merged parent of a directory; the root is its own.
+func (t *Tree) parent(dir Ino) (Ino, error) {
+	if dir == t.Root() {
+		return dir, nil
+	}
+	s, err := t.stateOf(dir)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case s.dead() || s.rec == nil && dir&deltalog.Born != 0:
+		return 0, fail("lookup", dir, Stale, nil)
+	case s.rec != nil:
+		return s.rec.Parent, nil
+	}
+	// Never changed, so never moved.
+	p, err := t.base.place(dir)
+	if err != nil {
+		return 0, err
+	}
+	return p.parent, nil
+}
+
+// Readlink returns the target of a symlink.
+func (t *Tree) Readlink(ino Ino) (string, error) {
+	mode, err := t.mode("readlink", ino)
+	if err != nil {
+		return "", err
+	}
+	if mode&TypeMask != TypeSymlink {
+		return "", fail("readlink", ino, Invalid, nil)
+	}
+	s, err := t.stateOf(ino)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case s.rec != nil && !s.dead():
+		return s.rec.Target, nil
+	case s.rec != nil || ino&deltalog.Born != 0:
+		return "", fail("readlink", ino, Stale, nil)
+	}
+	return t.base.Readlink(ino)
+}

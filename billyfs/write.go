@@ -1,0 +1,92 @@
+package billyfs
+
+import (
+	"math"
+
+	"deltafs/deltalog"
+)
+
+// WriteAt writes all of p into a regular file, which grows as needed. Up to
+// deltalog.MaxData bytes are one atomic change; more are several, in order, and
+// an error can then leave the first of them done. It costs the same whatever
+// the file's size and whether it was changed before. A caller other than root
+// takes setuid and setgid off the file.
+func (t *Tree) WriteAt(c Caller, ino Ino, p []byte, off int64) (Change, error) {
+	const op = "write"
+	if err := c.check(op, ino); err != nil {
+		return Change{}, err
+	}
+	set := t.lock(ino)
+	defer set.unlock()
+	mode, err := t.mode(op, ino)
+	switch {
+	case err != nil:
+		return Change{}, err
+	case mode&TypeMask == TypeDir:
+		return Change{}, fail(op, ino, IsDir, nil)
+	case mode&TypeMask != TypeRegular || off < 0:
+		return Change{}, fail(op, ino, Invalid, nil)
+	case int64(len(p)) > math.MaxInt64-off:
+		return Change{}, fail(op, ino, TooBig, nil)
+	case len(p) == 0:
+		return t.begin(op, c, set).unchanged(ino)
+	}
+	var first *Attr
+	for {
+		part := p[:min(len(p), deltalog.MaxData)]
+		ch, err := t.writePart(c, set, ino, part, off)
+		if err != nil {
+			return Change{}, err
+		}
+		if first == nil {
+			first = &ch.Before
+		}
+		p, off = p[len(part):], off+int64(len(part))
+		if len(p) == 0 {
+			ch.Before = *first
+			return ch, nil
+		}
+	}
+}
+
+// writePart writes what fits into one batch.
+func (t *Tree) writePart(c Caller, set lockSet, ino Ino, p []byte, off int64) (Change, error) {
+	u := t.begin("write", c, set)
+	e, err := u.edit(ino)
+	if err != nil {
+		return Change{}, err
+	}
+	if err := u.count(e, off, int64(len(p))); err != nil {
+		return Change{}, err
+	}
+	u.batch.Data(t.layer, ino, off, p)
+	e.rec.Size = max(e.rec.Size, uint64(off)+uint64(len(p)))
+	e.modified()
+	if c.UID != 0 {
+		e.dropSetID()
+	}
+	return u.finish(e)
+}
+
+// count adds n bytes of data at off to what the file takes.
+func (u *update) count(e *edit, off, n int64) error {
+	if e.used == nil {
+		return nil // only just made: to be counted when somebody asks
+	}
+	t, ino := u.t, e.n.ino
+	had, err := t.dataBytes(ino, off, n)
+	if err != nil {
+		return err
+	}
+	used := *e.used
+	used.data += uint64(n) - had
+	if low := int64(min(e.rec.LowerLen, math.MaxInt64)) - off; low > 0 {
+		low = min(low, n)
+		if had, err = t.dataBytes(ino, off, low); err != nil {
+			return err
+		}
+		used.low += uint64(low) - had
+	}
+	e.used = &used
+	return nil
+}
