@@ -1,0 +1,83 @@
+package deltalog
+
+import (
+	"sync"
+)
+
+// index finds the newest record of everything in the log. It has three levels,
+// each newer than the next: the memtable; while a checkpoint runs, the memtable
+// that it writes out (frozen, which nobody changes any more); and the database.
+//
+// One goroutine at a time applies and freezes (the append lock sees to that),
+// one flushes, any number read. Readers take mu for as long as a look into the
+// memtable lasts, and never wait for the database's writer.
+//
+// The database is trusted because everything in it is checked: each pair has a
+// checksum, verified at every read, and each bucket a count and a sum, verified
+// when the index is opened. Whatever does not fit is errIndexBad.
+type index struct {
+	db kv
+	id StoreID
+
+	mu     sync.RWMutex
+	mem    *memtable
+	frozen *memtable  // nil: no checkpoint runs
+	asOf   checkpoint // what the database will hold when frozen is flushed
+	gen    uint64     // moves when the levels do: see stored
+	done   checkpoint // what the database holds
+	stored liveBytes  // live bytes of what the database holds; replaced, never changed
+	failed error      // the flush that failed; no other is tried
+	maxIno Ino        // highest born number seen
+	moved  uint64     // moves when extents go to another key, below theirs
+
+	flushing sync.Mutex // one flush; taken before mu
+	sums     bucketSums // of the database; under flushing
+}
+
+// newIndex returns an index over a database whose contents are not looked at.
+func newIndex(db kv, id StoreID) *index {
+	return &index{db: db, id: id, mem: newMemtable(), stored: liveBytes{}}
+}
+
+// position returns the LSN that the database holds everything up to, and where
+// in the log replay goes on. Without ok it holds nothing that can be relied on
+// and replay begins with the log.
+//
+// The caller must see whether its log has that position: an index may come from
+// a copy of the store that is older or newer than the log.
+func (x *index) position() (lsn LSN, pos logPos, ok bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.done.lsn, x.done.pos, x.done.valid
+}
+
+// highestIno returns the highest born number that a record applied, ever, is
+// about; 0 if none is.
+func (x *index) highestIno() Ino {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.maxIno
+}
+
+// dirty returns how many keys the memtable holds, and their bytes with those of
+// their values.
+func (x *index) dirty() (keys int, bytes int64) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.mem.keys, x.mem.bytes
+}
+
+// live returns the live bytes of each segment that has any, as of the last
+// checkpoint. A segment before the checkpoint's position that is absent here
+// holds nothing that a crash could bring back.
+func (x *index) live() map[uint64]int64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.stored
+}
+
+// size returns the bytes of the database on the disk.
+func (x *index) size() (int64, error) { return x.db.size() }
+
+// close closes the database. What is not flushed is in the log.
+func (x *index) close() error { return x.db.close() }

@@ -1,0 +1,189 @@
+package deltalog
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+)
+
+// flushBytes is what one transaction of a checkpoint writes at most, in bytes
+// of keys and values: it bounds how much of the database is dirty in memory,
+// and how long its writer is busy.
+const flushBytes = 16 << 20
+
+// freeze begins a checkpoint: what the memtable holds is everything from the
+// last checkpoint up to lsn, and pos is where the next batch will begin. It must
+// not run while apply does. If a frozen memtable is still there (its flush
+// failed, or was never called) nothing happens; flush it, and freeze again.
+func (x *index) freeze(lsn LSN, pos logPos) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.frozen != nil {
+		return
+	}
+	x.frozen, x.mem = x.mem, newMemtable()
+	x.asOf = checkpoint{lsn: lsn, pos: pos, maxIno: x.maxIno, valid: true}
+	x.gen++
+}
+
+// flush writes the frozen memtable into the database and makes its checkpoint
+// the valid one; nothing happens if there is none. All batches up to the LSN
+// given to freeze must be durable in the log before: the index must never know
+// what the log may lose.
+//
+// After an error every later flush returns it: a database whose write or sync
+// failed is in no known state. The store goes on without, and the next open
+// verifies or rebuilds it.
+func (x *index) flush() error {
+	x.flushing.Lock()
+	defer x.flushing.Unlock()
+	x.mu.RLock()
+	f := flusher{frozen: x.frozen, from: x.done, to: x.asOf, sums: x.sums, id: x.id}
+	live, failed := x.stored, x.failed
+	x.mu.RUnlock()
+	if failed != nil || f.frozen == nil {
+		return failed
+	}
+	for !f.finished {
+		f.live = maps.Clone(live)
+		if err := x.db.update(f.write); err != nil {
+			x.mu.Lock()
+			x.failed = err
+			x.mu.Unlock()
+			return err
+		}
+		x.sums, live = f.sums, f.live
+		x.mu.Lock()
+		x.stored = live
+		x.mu.Unlock()
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.frozen, x.done = nil, f.to
+	x.gen++
+	return nil
+}
+
+// flusher writes a frozen memtable, one transaction after the other.
+type flusher struct {
+	frozen   *memtable
+	from, to checkpoint
+	id       StoreID
+	sums     bucketSums
+	live     liveBytes
+
+	table    table  // where the next transaction begins
+	next     []byte // key there; nil: the table's first
+	begun    bool
+	finished bool
+}
+
+var errFull = errors.New("transaction is full")
+
+// write is one transaction. The last one says that the checkpoint is done.
+func (f *flusher) write(tx kvTx) error {
+	err := f.writePairs(tx)
+	if err != nil && err != errFull {
+		return err
+	}
+	f.finished = err == nil
+	if err := f.sums.put(tx); err != nil {
+		return err
+	}
+	if f.finished {
+		if err := putMeta(tx, liveKey, f.live.encode()); err != nil {
+			return err
+		}
+		return putMeta(tx, checkpointKey, f.to.encode(f.id))
+	}
+	if plantCkptEarly {
+		return putMeta(tx, checkpointKey, f.to.encode(f.id))
+	}
+	if f.begun {
+		return nil
+	}
+	f.begun = true
+	from := f.from
+	from.pending = true
+	return putMeta(tx, checkpointKey, from.encode(f.id))
+}
+
+// writePairs writes pairs in key order, table by table, and returns errFull
+// when there is more than a transaction may hold.
+func (f *flusher) writePairs(tx kvTx) error {
+	room := flushBytes
+	for ; f.table < tables; f.table, f.next = f.table+1, nil {
+		var err error
+		f.frozen.trees[f.table].Ascend(item{key: f.next}, func(it item) bool {
+			if room -= len(it.key) + len(it.val) + trailerSize; room < 0 {
+				f.next, err = it.key, errFull
+				return false
+			}
+			err = f.writePair(tx, it)
+			return err == nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writePair replaces a pair of the database and keeps the counters in step.
+func (f *flusher) writePair(tx kvTx, it item) error {
+	t := f.table
+	if stored := tx.get(t, it.key); stored != nil {
+		old, _, err := openStored(t, it.key, stored)
+		if err != nil {
+			return err
+		}
+		f.sums.sub(t, storedCRC(stored))
+		f.live.subValue(t, old)
+		if it.val == nil {
+			return tx.del(t, it.key)
+		}
+	}
+	if it.val == nil {
+		return nil
+	}
+	stored := appendStored(make([]byte, 0, len(it.val)+trailerSize), t, it.key, it.val, it.lsn)
+	f.sums.add(t, storedCRC(stored))
+	f.live.addValue(t, it.val)
+	return tx.put(t, it.key, stored)
+}
+
+// addLevel adds to live what the keys of m, a level newer than the database,
+// change of it. Keys in seen are of a newer level still; m's keys join them.
+func (x *index) addLevel(live liveBytes, m, seen *memtable) error {
+	for t := range tables {
+		for from, more := []byte{}, true; more; {
+			x.mu.RLock()
+			items, next := m.page(nil, t, from, nil, pageMost)
+			x.mu.RUnlock()
+			err := x.db.view(func(tx kvTx) error {
+				for _, it := range items {
+					if _, ok := seen.get(t, it.key); ok {
+						continue
+					}
+					seen.set(t, item{key: it.key})
+					if stored := tx.get(t, it.key); stored != nil {
+						old, _, err := openStored(t, it.key, stored)
+						if err != nil {
+							return err
+						}
+						live.subValue(t, old)
+					}
+					if it.val != nil {
+						live.addValue(t, it.val)
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			from, more = bytes.Clone(next), next != nil
+		}
+	}
+	return nil
+}

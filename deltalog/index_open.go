@@ -1,0 +1,116 @@
+package deltalog
+
+import (
+	"bytes"
+	"maps"
+)
+
+// openIndex opens the index in db and verifies all of it: the shape and the
+// checksum of each pair, each bucket's count and sum, and the live counters. An
+// error that is errIndexBad means that the index must be rebuilt from the log.
+// db is not closed on error.
+func openIndex(db kv, id StoreID) (*index, error) {
+	x := newIndex(db, id)
+	err := db.view(func(tx kvTx) error {
+		if err := x.readMeta(tx); err != nil {
+			return err
+		}
+		sums, live, err := survey(tx)
+		if err != nil {
+			return err
+		}
+		for t := range tables {
+			if sums[t] != x.sums[t] {
+				return indexBad("bucket %s holds %d pairs of sum %x, not %d of %x",
+					t, sums[t].count, sums[t].sum, x.sums[t].count, x.sums[t].sum)
+			}
+		}
+		if !x.done.pending && !maps.Equal(live, x.stored) {
+			return indexBad("live bytes are counted wrong")
+		}
+		x.stored = live
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+func (x *index) readMeta(tx kvTx) error {
+	sums, err := readSums(tx)
+	if err != nil {
+		return err
+	}
+	x.sums = sums
+	v, err := getMeta(tx, checkpointKey)
+	if err != nil {
+		return err
+	}
+	if v != nil {
+		if x.done, err = decodeCheckpoint(v, x.id); err != nil {
+			return err
+		}
+		x.maxIno = x.done.maxIno
+	}
+	if v, err = getMeta(tx, liveKey); err != nil {
+		return err
+	}
+	x.stored, err = decodeLive(v)
+	return err
+}
+
+// survey reads all pairs and returns what the sums and the live counters
+// should be.
+func survey(tx kvTx) (sums bucketSums, live liveBytes, err error) {
+	live = liveBytes{}
+	for t := range tables {
+		var last []byte
+		c := tx.cursor(t)
+		for k, stored := c.seek(nil); k != nil; k, stored = c.next() {
+			if last != nil && bytes.Compare(last, k) >= 0 {
+				return sums, nil, indexBad("keys of bucket %s are out of order", t)
+			}
+			v, _, err := openStored(t, k, stored)
+			if err != nil {
+				return sums, nil, err
+			}
+			last = append(last[:0], k...)
+			sums.add(t, storedCRC(stored))
+			live.addValue(t, v)
+		}
+	}
+	return sums, live, nil
+}
+
+// recount counts the live bytes of the database anew; they equal live() unless
+// a flush runs.
+func (x *index) recount() (map[uint64]int64, error) {
+	var live liveBytes
+	err := x.db.view(func(tx kvTx) (err error) {
+		_, live, err = survey(tx)
+		return err
+	})
+	return live, err
+}
+
+// liveNow returns the live bytes as of now, with what only the memtable knows.
+// It looks at every key of the memtable.
+func (x *index) liveNow() (map[uint64]int64, error) {
+	x.flushing.Lock() // the database holds still
+	defer x.flushing.Unlock()
+	x.mu.RLock()
+	live := maps.Clone(x.stored)
+	levels := []*memtable{x.mem}
+	if x.frozen != nil {
+		levels = append(levels, x.frozen)
+	}
+	x.mu.RUnlock()
+	seen := newMemtable()
+	for _, m := range levels {
+		if err := x.addLevel(live, m, seen); err != nil {
+			return nil, err
+		}
+	}
+	return live, nil
+}

@@ -1,0 +1,244 @@
+package deltalog
+
+import (
+	"bytes"
+	"math"
+)
+
+// What the store asks of the index, as records.
+
+// decoded turns the error of a decoder into one that says where it happened.
+func decoded[T any](t table, rec T, err error) (T, error) {
+	if err != nil {
+		return rec, indexBad("%s: %v", t, err)
+	}
+	return rec, nil
+}
+
+// inode returns the record of an inode, and whether there is one.
+func (x *index) inode(l LayerID, ino Ino) (Inode, bool, error) {
+	v, _, err := x.lookup(tableInode, keyOfIno(l, ino))
+	if err != nil || v == nil {
+		return Inode{}, false, err
+	}
+	rec, err := decodeInode(valueRecord(v))
+	rec, err = decoded(tableInode, rec, err)
+	return rec, err == nil, err
+}
+
+// entry returns what a directory holds for a name, and whether it holds anything.
+func (x *index) entry(l LayerID, dir Ino, cookie uint64, name string) (Entry, bool, error) {
+	v, _, err := x.lookup(tableEntry, keyOfEntry(l, dir, cookie, []byte(name)))
+	if err != nil || v == nil {
+		return Entry{}, false, err
+	}
+	e, err := decodeEntryValue(valueRecord(v))
+	e, err = decoded(tableEntry, e, err)
+	return e, err == nil, err
+}
+
+// origin returns where in the base an object lies, and whether that is recorded.
+func (x *index) origin(l LayerID, ino Ino) (Origin, bool, error) {
+	v, _, err := x.lookup(tableOrigin, keyOfIno(l, ino))
+	if err != nil || v == nil {
+		return Origin{}, false, err
+	}
+	o, err := decodeOrigin(valueRecord(v))
+	o, err = decoded(tableOrigin, o, err)
+	return o, err == nil, err
+}
+
+// layers returns all layers, by id.
+func (x *index) layers() ([]Layer, error) {
+	var ls []Layer
+	err := eachRecord(x, tableLayer, []byte{}, nil, func(k, rec []byte) (Layer, error) {
+		return decodeLayer(keyLayer(k), rec)
+	}, func(_ []byte, l Layer) bool {
+		ls = append(ls, l)
+		return true
+	})
+	return ls, err
+}
+
+// eachRecord calls fn for the metadata records in [from, to) until it returns
+// false.
+func eachRecord[T any](x *index, t table, from, to []byte, decode func(k, rec []byte) (T, error), fn func(k []byte, rec T) bool) error {
+	var bad error
+	err := x.each(t, from, to, func(p pair) bool {
+		rec, err := decode(p.key, valueRecord(p.val))
+		if rec, err = decoded(t, rec, err); err != nil {
+			bad = err
+			return false
+		}
+		return fn(p.key, rec)
+	})
+	if err == nil {
+		err = bad
+	}
+	return err
+}
+
+// entries calls fn for each entry and whiteout of dir whose cookie is at least
+// from, in order of cookie and name, until fn returns false.
+func (x *index) entries(l LayerID, dir Ino, from uint64, fn func(DirEntry) bool) error {
+	lo, hi := keyOfEntry(l, dir, from, nil), after(keyOfIno(l, dir))
+	return eachRecord(x, tableEntry, lo, hi, decodeEntryPair, func(k []byte, e Entry) bool {
+		return fn(DirEntry{Name: keyName(k), Cookie: keyTail(k), Entry: e})
+	})
+}
+
+func decodeEntryPair(_, rec []byte) (Entry, error)   { return decodeEntryValue(rec) }
+func decodeInodePair(_, rec []byte) (Inode, error)   { return decodeInode(rec) }
+func decodeOriginPair(_, rec []byte) (Origin, error) { return decodeOrigin(rec) }
+
+// eachInode, eachEntry and eachOrigin walk all records of a layer in the order
+// of their keys until fn returns false.
+func (x *index) eachInode(l LayerID, fn func(Ino, Inode) bool) error {
+	lo := keyOfLayer(l)
+	return eachRecord(x, tableInode, lo, after(lo), decodeInodePair, func(k []byte, r Inode) bool {
+		return fn(keyIno(k), r)
+	})
+}
+
+func (x *index) eachEntry(l LayerID, fn func(dir Ino, e DirEntry) bool) error {
+	lo := keyOfLayer(l)
+	return eachRecord(x, tableEntry, lo, after(lo), decodeEntryPair, func(k []byte, e Entry) bool {
+		return fn(keyIno(k), DirEntry{Name: keyName(k), Cookie: keyTail(k), Entry: e})
+	})
+}
+
+func (x *index) eachOrigin(l LayerID, fn func(Ino, Origin) bool) error {
+	lo := keyOfLayer(l)
+	return eachRecord(x, tableOrigin, lo, after(lo), decodeOriginPair, func(k []byte, o Origin) bool {
+		return fn(keyIno(k), o)
+	})
+}
+
+// extents calls fn for the extents of a file in [off, off+n), ascending and
+// clipped to that range, until fn returns false. A file that changes meanwhile
+// may show the old extents in one part and the new ones in another, never two
+// for one byte.
+func (x *index) extents(l LayerID, ino Ino, off, n int64, fn func(extent) bool) error {
+	if off < 0 || n <= 0 {
+		return nil
+	}
+	from, to := uint64(off), uint64(off)+uint64(min(n, math.MaxInt64-off))
+	for from < to {
+		es, upTo, err := x.extentPage(l, ino, from, to)
+		if err != nil {
+			return err
+		}
+		for _, e := range es {
+			if !fn(e) {
+				return nil
+			}
+		}
+		from = upTo
+	}
+	return nil
+}
+
+// extentPage returns the extents in [from, upTo), as of one moment, where upTo
+// is to or as far as a page reaches.
+func (x *index) extentPage(l LayerID, ino Ino, from, to uint64) (es []extent, upTo uint64, err error) {
+	for {
+		moved := x.movedNow()
+		// The chunk that holds from may begin before it, in the same region.
+		first, err := x.floor(tableExtent, keyOfExtent(l, ino, regionOf(from)), keyOfExtent(l, ino, from))
+		if err != nil {
+			return nil, 0, err
+		}
+		lo := keyOfExtent(l, ino, from)
+		if first.val != nil {
+			lo = first.key
+		}
+		ps, next, err := x.page(tableExtent, lo, keyOfExtent(l, ino, to), pageFirst)
+		if err != nil {
+			return nil, 0, err
+		}
+		upTo = to
+		if next != nil {
+			upTo = min(to, keyTail(next))
+		}
+		if x.movedNow() != moved || upTo <= from {
+			continue // the chunks were packed anew between the two looks
+		}
+		for _, p := range ps {
+			for i := range chunkLen(p.val) {
+				if e, ok := chunkAt(p.val, i).clip(from, upTo); ok {
+					es = append(es, e)
+				}
+			}
+		}
+		return es, upTo, nil
+	}
+}
+
+func (x *index) movedNow() uint64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.moved
+}
+
+// digest returns a hash of all that the index holds, with the places in the
+// log. Two indexes of one log at one LSN have the same, however their extents
+// are packed.
+func (x *index) digest() (uint64, error) {
+	var sum uint64
+	for t := range tables {
+		if t == tableExtent {
+			continue
+		}
+		err := x.each(t, []byte{}, nil, func(p pair) bool {
+			sum += pairDigest(t, p.key, p.val, p.lsn)
+			return true
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	extents, err := x.digestExtents()
+	return sum + extents, err
+}
+
+// digestExtents joins what was cut before it hashes.
+func (x *index) digestExtents() (sum uint64, err error) {
+	var run []extent // one at most
+	var file []byte
+	flush := func() {
+		for _, e := range run {
+			sum += pairDigest(tableExtent, file, appendExtent(nil, e), e.lsn)
+		}
+		run = run[:0]
+	}
+	err = x.each(tableExtent, []byte{}, nil, func(p pair) bool {
+		if file == nil || !bytes.Equal(file, p.key[:inoKeySize]) {
+			flush()
+			file = p.key[:inoKeySize]
+		}
+		for i := range chunkLen(p.val) {
+			e := chunkAt(p.val, i)
+			if run = push(run, e); len(run) == 2 {
+				run = run[:1]
+				flush()
+				run = append(run, e)
+			}
+		}
+		return true
+	})
+	flush()
+	return sum, err
+}
+
+// pairDigest is FNV-1a, stirred so that sums of it do not cancel out.
+func pairDigest(t table, key, val []byte, lsn LSN) uint64 {
+	h := uint64(14695981039346656037) ^ uint64(t)<<56 ^ uint64(lsn)
+	for _, p := range [...][]byte{key, val} {
+		for _, b := range p {
+			h = (h ^ uint64(b)) * 1099511628211
+		}
+	}
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	return h ^ h>>33
+}

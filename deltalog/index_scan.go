@@ -1,0 +1,141 @@
+package deltalog
+
+import (
+	"bytes"
+	"errors"
+)
+
+// pair is a key with its value, without trailer. Neither may be changed.
+type pair = item
+
+// Bounds of a page: a listing copies this many pairs out of the database at a
+// time, so that no callback runs in a transaction. Pages begin small, for
+// callers that want a few pairs only.
+const (
+	pageFirst = 32
+	pageMost  = 512
+)
+
+// each calls fn for the pairs in [from, to) in key order until it returns
+// false; a nil to is the end of the table. fn may take its time and call the
+// index: nothing is held. Pairs that change meanwhile are seen as they were or
+// as they are, none twice.
+func (x *index) each(t table, from, to []byte, fn func(pair) bool) error {
+	for n := pageFirst; from != nil; n = min(2*n, pageMost) {
+		ps, next, err := x.page(t, from, to, n)
+		if err != nil {
+			return err
+		}
+		for _, p := range ps {
+			if !fn(p) {
+				return nil
+			}
+		}
+		from = next
+	}
+	return nil
+}
+
+// eachPrefix is each for the keys that begin with prefix.
+func (x *index) eachPrefix(t table, prefix []byte, fn func(pair) bool) error {
+	return x.each(t, prefix, after(prefix), fn)
+}
+
+// page returns the first pairs in [from, to), as of one moment, about n of
+// them; and where the next page begins, nil if this is the last. A page can be
+// empty and not the last.
+func (x *index) page(t table, from, to []byte, n int) ([]pair, []byte, error) {
+	for {
+		ps, next, err := x.tryPage(t, from, to, n)
+		if !errors.Is(err, errMoved) {
+			return ps, next, err
+		}
+	}
+}
+
+func (x *index) tryPage(t table, from, to []byte, n int) ([]pair, []byte, error) {
+	x.mu.RLock()
+	gen := x.gen
+	x.mu.RUnlock()
+	old, oldNext, err := x.storedPage(t, from, to, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	x.mu.RLock()
+	if x.gen != gen {
+		x.mu.RUnlock()
+		return nil, nil, errMoved
+	}
+	recent, recentNext := x.mem.page(nil, t, from, to, n)
+	frozen := x.frozen
+	x.mu.RUnlock()
+	ps, next := shadow(recent, recentNext, old, oldNext)
+	if frozen != nil {
+		mid, midNext := frozen.page(nil, t, from, to, n)
+		mid, midNext = shadow(mid, midNext, old, oldNext)
+		ps, next = shadow(recent, recentNext, mid, midNext)
+	}
+	there := ps[:0]
+	for _, p := range ps {
+		if p.val != nil {
+			there = append(there, p)
+		}
+	}
+	return there, next, nil
+}
+
+// storedPage reads a page of the database and verifies it.
+func (x *index) storedPage(t table, from, to []byte, n int) (ps []pair, next []byte, err error) {
+	err = x.db.view(func(tx kvTx) error {
+		c := tx.cursor(t)
+		for k, stored := c.seek(from); k != nil; k, stored = c.next() {
+			if to != nil && bytes.Compare(k, to) >= 0 {
+				break
+			}
+			if len(ps) == n {
+				next = bytes.Clone(k)
+				break
+			}
+			v, lsn, err := openStored(t, k, stored)
+			if err != nil {
+				return err
+			}
+			ps = append(ps, pair{key: bytes.Clone(k), val: bytes.Clone(v), lsn: lsn})
+		}
+		return nil
+	})
+	return ps, next, err
+}
+
+// shadow merges two pages that begin at the same key; where both have a key,
+// the first wins. The result ends where either does.
+func shadow(a []pair, aNext []byte, b []pair, bNext []byte) (ps []pair, next []byte) {
+	next = aNext
+	if next == nil || bNext != nil && bytes.Compare(bNext, next) < 0 {
+		next = bNext
+	}
+	ps = make([]pair, 0, len(a)+len(b))
+	for len(a) > 0 || len(b) > 0 {
+		c := -1
+		switch {
+		case len(a) == 0:
+			c = 1
+		case len(b) > 0:
+			c = bytes.Compare(a[0].key, b[0].key)
+		}
+		var p pair
+		if c <= 0 {
+			p, a = a[0], a[1:]
+		} else {
+			p = b[0]
+		}
+		if c >= 0 {
+			b = b[1:]
+		}
+		if next != nil && bytes.Compare(p.key, next) >= 0 {
+			break
+		}
+		ps = append(ps, p)
+	}
+	return ps, next
+}

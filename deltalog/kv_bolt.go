@@ -1,0 +1,195 @@
+package deltalog
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"deltafs/deltalog/disk"
+)
+
+const (
+	indexName    = "index.db"
+	indexNewName = "index.db.new" // not finished; removed at the next open
+)
+
+// kvBolt is the index database as a bbolt file.
+type kvBolt struct {
+	db *bbolt.DB
+}
+
+// openBolt opens dir/index.db, and makes it if it is missing: under a temporary
+// name, synced, renamed, and the directory synced, so that a crash leaves
+// either no index or an empty one. With readOnly a missing file is
+// fs.ErrNotExist. A file that cannot be a database is errIndexBad.
+func openBolt(dir string, readOnly bool) (kv, error) {
+	path := filepath.Join(dir, indexName)
+	if _, err := os.Stat(path); err != nil {
+		if readOnly || !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+		if err := createBolt(dir); err != nil {
+			return nil, err
+		}
+	}
+	db, err := openFile(path, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	k := &kvBolt{db: db}
+	if err := k.view(checkPages); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return k, nil
+}
+
+func createBolt(dir string) error {
+	fsys := disk.OS(dir)
+	if err := fsys.Remove(indexNewName); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	db, err := openFile(filepath.Join(dir, indexNewName), false)
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range tableNames {
+			if _, err := tx.CreateBucket([]byte(name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("create %s: %w", filepath.Join(dir, indexName), err)
+	}
+	if err := fsys.Rename(indexNewName, indexName); err != nil {
+		return err
+	}
+	if plantSkipDirSync {
+		return nil
+	}
+	return fsys.SyncDir(".")
+}
+
+// removeBolt removes dir/index.db, durably.
+func removeBolt(dir string) error {
+	fsys := disk.OS(dir)
+	if err := fsys.Remove(indexName); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return fsys.SyncDir(".")
+}
+
+func openFile(path string, readOnly bool) (db *bbolt.DB, err error) {
+	defer recoverDamage(&err)
+	o := &bbolt.Options{
+		Timeout:      5 * time.Second, // the store's lock is ours, so nobody should have it
+		FreelistType: bbolt.FreelistMapType,
+		ReadOnly:     readOnly,
+		NoStatistics: true,
+	}
+	if bits.UintSize == 64 && runtime.GOOS != "windows" {
+		o.InitialMmapSize = 1 << 30 // room to grow without a remap, for which the writer waits for readers, and they for it
+	}
+	db, err = bbolt.Open(path, 0o600, o)
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, fmt.Errorf("%s: %w", path, ErrInUse)
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
+		return nil, indexBad("%s: %v", path, err)
+	case err != nil && !isOSError(err):
+		return nil, indexBad("%s: %v", path, err)
+	}
+	return db, err
+}
+
+// isOSError tells errors of the operating system from what bbolt says of a
+// file's contents, for which it has no error values.
+func isOSError(err error) bool {
+	var p *os.PathError
+	var s *os.SyscallError
+	var n interface{ Temporary() bool } // syscall.Errno, on every system
+	return errors.As(err, &p) || errors.As(err, &s) || errors.As(err, &n)
+}
+
+// checkPages verifies that pages, keys and free list fit together: values have
+// checksums of ours, the tree that leads to them has none.
+func checkPages(tx kvTx) error {
+	var first error
+	for err := range tx.(boltTx).tx.Check() {
+		if first == nil {
+			first = indexBad("%v", err)
+		}
+	}
+	for _, name := range tableNames {
+		if first == nil && tx.(boltTx).tx.Bucket([]byte(name)) == nil {
+			first = indexBad("bucket %s is missing", name)
+		}
+	}
+	return first
+}
+
+// recoverDamage makes an error of what bbolt does where a damaged page leads it
+// astray: it panics, and a page behind the end of the file is a memory fault.
+func recoverDamage(err *error) {
+	if r := recover(); r != nil {
+		*err = indexBad("%v", r)
+	}
+}
+
+func (k *kvBolt) view(fn func(kvTx) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer recoverDamage(&err)
+	return k.db.View(func(tx *bbolt.Tx) error { return fn(boltTx{tx}) })
+}
+
+func (k *kvBolt) update(fn func(kvTx) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer recoverDamage(&err)
+	return k.db.Update(func(tx *bbolt.Tx) error { return fn(boltTx{tx}) })
+}
+
+func (k *kvBolt) size() (int64, error) {
+	st, err := os.Stat(k.db.Path())
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}
+
+func (k *kvBolt) close() error { return k.db.Close() }
+
+type boltTx struct{ tx *bbolt.Tx }
+
+// bucket panics where a bucket is missing; openBolt has seen them all.
+func (t boltTx) bucket(n table) *bbolt.Bucket { return t.tx.Bucket([]byte(n.String())) }
+
+func (t boltTx) get(n table, key []byte) []byte     { return t.bucket(n).Get(key) }
+func (t boltTx) put(n table, key, val []byte) error { return t.bucket(n).Put(key, val) }
+func (t boltTx) del(n table, key []byte) error      { return t.bucket(n).Delete(key) }
+func (t boltTx) cursor(n table) kvCursor            { return boltCursor{t.bucket(n).Cursor()} }
+
+type boltCursor struct{ c *bbolt.Cursor }
+
+func (c boltCursor) seek(key []byte) (k, v []byte) { return c.c.Seek(key) }
+func (c boltCursor) next() (k, v []byte)           { return c.c.Next() }
+
+func (c boltCursor) floor(key []byte) (k, v []byte) {
+	k, v = c.c.Seek(key)
+	switch {
+	case k == nil:
+		return c.c.Last()
+	case string(k) != string(key):
+		return c.c.Prev()
+	}
+	return k, v
+}
