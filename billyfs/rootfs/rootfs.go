@@ -1,7 +1,8 @@
 // Package rootfs shows a directory of the host as a read-only
 // billy.Filesystem that nothing in the directory can lead out of: not a
 // symlink, not "..", not a directory that is swapped for a symlink in the
-// middle of a call. All access goes through one os.Root.
+// middle of a call. Paths are walked by the kernel where it can do that
+// (openat2 on Linux), else by an os.Root.
 //
 // It is made for serving a tree that others own:
 //
@@ -20,6 +21,7 @@ package rootfs
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -34,6 +36,7 @@ import (
 // Paths are relative to it, with slashes; a leading slash means the same.
 type FS struct {
 	root *os.Root
+	walk walker
 	dir  string // for messages
 }
 
@@ -51,11 +54,26 @@ func Open(dir string) (*FS, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open base", Path: dir, Err: cause(err)}
 	}
-	return &FS{root: root, dir: dir}, nil
+	return newFS(root, dir)
+}
+
+func newFS(root *os.Root, dir string) (*FS, error) {
+	walk, err := newWalker(root)
+	if err != nil {
+		root.Close()
+		return nil, &fs.PathError{Op: "open base", Path: dir, Err: cause(err)}
+	}
+	return &FS{root: root, walk: walk, dir: dir}, nil
 }
 
 // Close gives the directory back. Files that are open stay so.
-func (f *FS) Close() error { return f.root.Close() }
+func (f *FS) Close() error {
+	err := f.root.Close()
+	if c, ok := f.walk.(io.Closer); ok {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
 
 // Root returns the directory as an absolute path of the host.
 func (f *FS) Root() string { return f.dir }
@@ -71,7 +89,7 @@ func (f *FS) FoldsCase() bool { return foldsCase }
 
 // Lstat describes a file, of a symlink itself.
 func (f *FS) Lstat(name string) (fs.FileInfo, error) {
-	fi, err := f.root.Lstat(local(name))
+	fi, err := f.walk.lstat(local(name))
 	return fi, f.wrap("lstat", name, err)
 }
 
@@ -83,14 +101,14 @@ func (f *FS) Stat(name string) (fs.FileInfo, error) {
 
 // Readlink returns the target of a symlink as it is written there.
 func (f *FS) Readlink(name string) (string, error) {
-	target, err := f.root.Readlink(local(name))
+	target, err := f.walk.readlink(local(name))
 	return target, f.wrap("readlink", name, err)
 }
 
 // Open opens a regular file for reading. It never blocks on a file of another
 // kind: that is an error.
 func (f *FS) Open(name string) (billy.File, error) {
-	before, err := f.root.Lstat(local(name))
+	before, err := f.walk.lstat(local(name))
 	if err != nil {
 		return nil, f.wrap("open", name, err)
 	}
@@ -124,10 +142,10 @@ func (f *FS) OpenFile(name string, flag int, _ fs.FileMode) (billy.File, error) 
 
 // open opens without moving the atime if that is allowed for this file.
 func (f *FS) open(name string, flags int) (*os.File, error) {
-	file, err := f.root.OpenFile(local(name), os.O_RDONLY|flags|noAtime, 0)
+	file, err := f.walk.open(local(name), flags|noAtime)
 	if noAtime != 0 && errors.Is(err, errNoAtime) {
 		// Refused for files of others. The next one may be ours again.
-		file, err = f.root.OpenFile(local(name), os.O_RDONLY|flags, 0)
+		file, err = f.walk.open(local(name), flags)
 	}
 	return file, err
 }
@@ -176,7 +194,7 @@ func (f *FS) Chroot(name string) (billy.Filesystem, error) {
 	if err != nil {
 		return nil, f.wrap("chroot", name, err)
 	}
-	return &FS{root: root, dir: filepath.Join(f.dir, local(name))}, nil
+	return newFS(root, filepath.Join(f.dir, local(name)))
 }
 
 // Join joins parts of a path with slashes.

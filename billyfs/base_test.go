@@ -1,0 +1,402 @@
+package billyfs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/go-git/go-billy/v5"
+	"github.com/go-git/go-billy/v5/memfs"
+	"github.com/go-git/go-billy/v5/util"
+
+	"deltafs/billyfs/rootfs"
+)
+
+// clock is a time that tests move.
+type clock struct{ ns atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.ns.Store(1_700_000_000e9)
+	return c
+}
+
+func (c *clock) now() int64 { return c.ns.Load() }
+func (c *clock) later()     { c.ns.Add(trust) }
+
+var testKey = [32]byte{1, 2, 3, 31: 4}
+
+func openTestBase(t *testing.T, fsys billy.Filesystem, o baseOptions) *base {
+	t.Helper()
+	b, err := openBase(fsys, testKey, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.close() })
+	return b
+}
+
+// hostBase is a base over a directory of the host, with a clock to move.
+type hostBase struct {
+	*base
+	dir   string
+	clock *clock
+}
+
+func newHostBase(t *testing.T, o baseOptions) hostBase {
+	t.Helper()
+	h := hostBase{dir: t.TempDir(), clock: newClock()}
+	return h.reopen(t, o)
+}
+
+// reopen is a new process over the same directory.
+func (h hostBase) reopen(t *testing.T, o baseOptions) hostBase {
+	t.Helper()
+	fsys, err := rootfs.Open(h.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { fsys.Close() })
+	o.now = h.clock.now
+	h.base = openTestBase(t, fsys, o)
+	return h
+}
+
+func (h hostBase) path(name string) string { return filepath.Join(h.dir, name) }
+
+func (h hostBase) write(t *testing.T, name, content string) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Dir(h.path(name)), 0o755))
+	must(t, os.WriteFile(h.path(name), []byte(content), 0o644))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// walk looks up a path.
+func walk(t *testing.T, b Lower, path string) Ino {
+	t.Helper()
+	ino, err := lookupPath(b, path)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return ino
+}
+
+func lookupPath(b Lower, path string) (ino Ino, err error) {
+	ino = b.Root()
+	for _, name := range strings.FieldsFunc(path, func(r rune) bool { return r == '/' }) {
+		if ino, err = b.Lookup(ino, name); err != nil {
+			return 0, err
+		}
+	}
+	return ino, nil
+}
+
+func content(b *base, ino Ino) (string, error) {
+	s, err := io.ReadAll(io.NewSectionReader(readerAt{b, ino}, 0, 1<<40))
+	return string(s), err
+}
+
+type readerAt struct {
+	b   *base
+	ino Ino
+}
+
+func (r readerAt) ReadAt(p []byte, off int64) (int, error) { return r.b.ReadAt(r.ino, p, off) }
+
+func wantKind(t *testing.T, err error, want Kind) {
+	t.Helper()
+	if KindOf(err) != want {
+		t.Fatalf("got %v, want %v", err, want)
+	}
+}
+
+// TestBaseTree reads one tree through every kind of base.
+func TestBaseTree(t *testing.T) {
+	dir := t.TempDir()
+	host, err := rootfs.Open(dir)
+	must(t, err)
+	defer host.Close()
+	mem := memfs.New()
+	must(t, util.WriteFile(mem, "a/b/file", []byte("content"), 0o640))
+	must(t, mem.Symlink("b/file", "a/link"))
+	must(t, os.MkdirAll(filepath.Join(dir, "a/b"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "a/b/file"), []byte("content"), 0o640))
+	must(t, os.Symlink("b/file", filepath.Join(dir, "a/link")))
+	for name, fsys := range map[string]billy.Filesystem{"memfs": mem, "rootfs": host} {
+		t.Run(name, func(t *testing.T) {
+			b := openTestBase(t, fsys, baseOptions{})
+			file := walk(t, b, "a/b/file")
+			a, err := b.Attr(file)
+			must(t, err)
+			if a.Ino != file || a.Mode != TypeRegular|0o640 || a.Size != 7 || a.Nlink != 1 {
+				t.Errorf("attributes %+v", a)
+			}
+			if s, err := content(b, file); s != "content" || err != nil {
+				t.Errorf("content %q, %v", s, err)
+			}
+			link := walk(t, b, "a/link")
+			if s, err := b.Readlink(link); s != "b/file" || err != nil {
+				t.Errorf("target %q, %v", s, err)
+			}
+			if a, err := b.Attr(walk(t, b, "a")); err != nil || a.Nlink != 3 || a.Mode&TypeMask != TypeDir {
+				t.Errorf("directory %+v, %v", a, err)
+			}
+			list, err := b.ReadDir(walk(t, b, "a"))
+			must(t, err)
+			got := map[string]DirEntry{}
+			for _, e := range list {
+				got[e.Name] = e
+			}
+			if len(list) != 2 || got["link"].Ino != link || got["link"].Type != TypeSymlink || got["b"].Type != TypeDir {
+				t.Errorf("listing %+v", list)
+			}
+		})
+	}
+}
+
+func TestBaseErrors(t *testing.T) {
+	h := newHostBase(t, baseOptions{})
+	h.write(t, "d/f", "x")
+	must(t, os.Symlink("f", h.path("d/l")))
+	d, f, l := walk(t, h, "d"), walk(t, h, "d/f"), walk(t, h, "d/l")
+	lookup := func(dir Ino, name string) error { _, err := h.Lookup(dir, name); return err }
+	read := func(ino Ino, off int64) error { _, err := h.ReadAt(ino, make([]byte, 1), off); return err }
+	readdir := func(ino Ino) error { _, err := h.ReadDir(ino); return err }
+	readlink := func(ino Ino) error { _, err := h.Readlink(ino); return err }
+	for _, c := range []struct {
+		name string
+		err  error
+		want Kind
+	}{
+		{"missing name", lookup(d, "none"), NotExist},
+		{"empty name", lookup(d, ""), NotExist},
+		{"dot dot", lookup(d, ".."), NotExist},
+		{"slash in name", lookup(h.Root(), "d/f"), NotExist},
+		{"long name", lookup(d, strings.Repeat("n", 256)), NotExist},
+		{"lookup in a file", lookup(f, "x"), NotDir},
+		{"lookup in a symlink", lookup(l, "x"), NotDir},
+		{"unknown number", lookup(4711, "x"), Stale},
+		{"read a directory", read(d, 0), IsDir},
+		{"read a symlink", read(l, 0), Invalid},
+		{"negative offset", read(f, -1), Invalid},
+		{"list a file", readdir(f), NotDir},
+		{"target of a file", readlink(f), Invalid},
+	} {
+		if KindOf(c.err) != c.want {
+			t.Errorf("%s: %v, want %v", c.name, c.err, c.want)
+		}
+	}
+	if err := read(f, 1); !errors.Is(err, io.EOF) {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+func TestBaseObjectThatGoesIsStale(t *testing.T) {
+	h := newHostBase(t, baseOptions{})
+	h.write(t, "f", "x")
+	h.write(t, "g", "x")
+	f, g := walk(t, h, "f"), walk(t, h, "g")
+	must(t, os.Remove(h.path("f")))
+	must(t, os.Remove(h.path("g")))
+	must(t, os.Mkdir(h.path("g"), 0o755))
+	h.clock.later()
+	_, err := h.Attr(f)
+	wantKind(t, err, Stale)
+	_, err = h.Attr(g)
+	wantKind(t, err, Stale) // same number, another type
+	old, err := h.gen(walk(t, h, "g"))
+	must(t, err)
+	if old == h.id.genPlain(RootIno, "g", TypeRegular) {
+		t.Error("a change of type kept the generation")
+	}
+}
+
+func TestBaseVanished(t *testing.T) {
+	if _, err := rootfs.Open(filepath.Join(t.TempDir(), "gone")); err == nil || !strings.Contains(err.Error(), "gone") {
+		t.Fatalf("error %v does not name the directory", err)
+	}
+	h := newHostBase(t, baseOptions{})
+	h.write(t, "f", "x")
+	f := walk(t, h, "f")
+	must(t, os.RemoveAll(h.dir))
+	h.clock.later()
+	_, err := h.Attr(f)
+	if KindOf(err) != KindIO || !strings.Contains(err.Error(), h.dir) {
+		t.Fatalf("error %v: want an I/O error that names %s", err, h.dir)
+	}
+}
+
+func TestBaseListingFollowsTheDirectory(t *testing.T) {
+	h := newHostBase(t, baseOptions{})
+	h.write(t, "d/1", "")
+	d := walk(t, h, "d")
+	count := func() int {
+		t.Helper()
+		list, err := h.ReadDir(d)
+		must(t, err)
+		return len(list)
+	}
+	if count() != 1 {
+		t.Fatal("one file expected")
+	}
+	h.write(t, "d/2", "")
+	if count() != 1 {
+		t.Error("the base was asked again within a second")
+	}
+	h.clock.later()
+	if count() != 2 {
+		t.Error("a new file is not seen after a second")
+	}
+}
+
+func TestBaseImmutableIsNotAskedAgain(t *testing.T) {
+	h := newHostBase(t, baseOptions{immutable: true})
+	h.write(t, "d/1", "")
+	d, f := walk(t, h, "d"), walk(t, h, "d/1")
+	_, err := h.ReadDir(d)
+	must(t, err)
+	must(t, os.RemoveAll(h.path("d")))
+	h.clock.later()
+	if list, err := h.ReadDir(d); err != nil || len(list) != 1 {
+		t.Errorf("listing %v, %v", list, err)
+	}
+	if _, err := h.Attr(f); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBaseListingIsInCookieOrder(t *testing.T) {
+	mem := memfs.New()
+	for i := range 500 {
+		must(t, util.WriteFile(mem, fmt.Sprintf("d/file %d", i), nil, 0o644))
+	}
+	b := openTestBase(t, mem, baseOptions{})
+	d := walk(t, b, "d")
+	list, err := b.ReadDir(d)
+	must(t, err)
+	for i, e := range list {
+		if e.Cookie != b.cookie(e.Name) || e.Cookie <= cookieDotDot || e.Cookie>>62 != 0 {
+			t.Fatalf("cookie %#x of %q", e.Cookie, e.Name)
+		}
+		if i > 0 && compareEntries(list[i-1], e) >= 0 {
+			t.Fatalf("%q before %q", list[i-1].Name, e.Name)
+		}
+		if got := findEntry(list, e.Cookie, e.Name); got == nil || got.Name != e.Name {
+			t.Fatalf("%q is not found", e.Name)
+		}
+	}
+	if len(list) != 500 || findEntry(list, b.cookie("none"), "none") != nil {
+		t.Error("wrong listing")
+	}
+}
+
+func TestListCacheStaysInItsBounds(t *testing.T) {
+	var c listCache
+	c.init(1000)
+	for i := range Ino(300) {
+		c.put(i, &listing{entries: make([]DirEntry, i%50)})
+		c.get(0) // used all the time
+		total := 0
+		for _, l := range c.dirs {
+			total += l.cost()
+		}
+		if total != c.total || total > c.max {
+			t.Fatalf("counted %d, has %d", c.total, total)
+		}
+	}
+	if c.get(0) == nil {
+		t.Error("the listing in use was dropped")
+	}
+	if c.put(1000, &listing{entries: make([]DirEntry, 900)}); c.get(1000) != nil {
+		t.Error("a listing that would push out all others was kept")
+	}
+}
+
+func TestObjectsStayInBounds(t *testing.T) {
+	b := openTestBase(t, memfs.New(), baseOptions{})
+	b.files = maxObjects
+	st := &stat{attr: Attr{Mode: TypeRegular, Nlink: 1}}
+	for i := range Ino(100) {
+		b.objs[1000+i] = &object{ino: 1000 + i, typ: TypeRegular}
+		b.objs[2000+i] = &object{ino: 2000 + i, typ: TypeDir}
+	}
+	_, err := b.enterAs(77, place{RootIno, "x"}, false, st)
+	must(t, err)
+	dirs := 0
+	for _, o := range b.objs {
+		if o.typ == TypeDir {
+			dirs++
+		}
+	}
+	if dirs != 101 {
+		t.Errorf("%d directories left", dirs)
+	}
+	if b.files > maxObjects || b.known(77) == nil || b.known(1000) != nil && b.known(1099) != nil && b.known(1050) != nil {
+		t.Error("no file was forgotten")
+	}
+}
+
+func TestBaseConcurrentReaders(t *testing.T) {
+	h := newHostBase(t, baseOptions{})
+	for i := range 40 {
+		h.write(t, fmt.Sprintf("d%d/f%d", i%4, i), strings.Repeat(fmt.Sprint(i), 1000))
+	}
+	h.fds.max = 3 // so that files are closed under readers
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			for i := range 200 {
+				n := (i*7 + w) % 40
+				ino, err := lookupPath(h, fmt.Sprintf("d%d/f%d", n%4, n))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				p := make([]byte, 10)
+				if _, err := h.ReadAt(ino, p, 20); err != nil || !bytes.Contains([]byte(strings.Repeat(fmt.Sprint(n), 100)), p) {
+					t.Errorf("file %d: %q, %v", n, p, err)
+				}
+				if i%50 == 0 {
+					h.clock.later()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	must(t, h.close())
+	if n := h.fds.lru.Len(); n != 0 {
+		t.Errorf("%d files still open", n)
+	}
+}
+
+func TestModeOf(t *testing.T) {
+	for from, want := range map[fs.FileMode]uint32{
+		0o644:                                 TypeRegular | 0o644,
+		fs.ModeDir | fs.ModeSticky | 0o777:    TypeDir | 0o1777,
+		fs.ModeSymlink | 0o777:                TypeSymlink | 0o777,
+		fs.ModeSetuid | fs.ModeSetgid | 0o755: TypeRegular | 0o6755,
+		fs.ModeNamedPipe:                      TypeFIFO,
+		fs.ModeSocket:                         TypeSocket,
+		fs.ModeDevice:                         TypeBlock,
+		fs.ModeDevice | fs.ModeCharDevice:     TypeChar,
+		fs.ModeIrregular:                      0,
+	} {
+		if got := modeOf(from); got != want {
+			t.Errorf("%v: %o, want %o", from, got, want)
+		}
+	}
+}
