@@ -1,0 +1,258 @@
+package billyfs
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"deltafs/deltalog"
+)
+
+// StatusEntry is one path of the export that differs from the base.
+type StatusEntry struct {
+	// Code is A (new, or a new name of an old file), M (other content), D
+	// (removed; of a directory, all that was in it), R (renamed; of a
+	// directory, all in it came along), T (replaced by an object of another
+	// type) or m (other mode, owner or times only).
+	Code byte   `json:"-"`
+	Path string `json:"path"`           // relative to the root of the export, with slashes
+	From string `json:"from,omitempty"` // R: the path in the base
+	Size uint64 `json:"size"`           // of the file as it is now, bytes; 0 of all else
+	// Conflict says how the base has changed underneath; empty if it has not.
+	Conflict string `json:"conflict,omitempty"`
+}
+
+// MarshalJSON writes Code as the letter that it is.
+func (e StatusEntry) MarshalJSON() ([]byte, error) {
+	type plain StatusEntry
+	return json.Marshal(struct {
+		Code string `json:"code"`
+		plain
+	}{string(rune(e.Code)), plain(e)})
+}
+
+// Status calls fn for each path that differs from the base, in order of paths,
+// until fn fails, and returns that error. It walks the records of the layer,
+// and asks the base only for what they name, so its cost follows the changes.
+// What changes meanwhile may be shown or not.
+func (t *Tree) Status(fn func(StatusEntry) error) error {
+	c, err := t.collect()
+	if err != nil {
+		return err
+	}
+	var list []StatusEntry
+	for at, e := range c.entries {
+		if s, ok := c.name(at, e); ok {
+			list = append(list, s)
+		}
+	}
+	for ino := range c.inodes {
+		if s, ok := c.inPlace(ino); ok {
+			list = append(list, s)
+		}
+	}
+	slices.SortFunc(list, func(a, b StatusEntry) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), cmp.Compare(a.Code, b.Code))
+	})
+	for _, s := range list {
+		if err := fn(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// changes are the records of a layer, gathered for one walk.
+type changes struct {
+	t       *Tree
+	inodes  map[Ino]deltalog.Inode
+	entries map[place]deltalog.Entry
+	names   map[Ino][]place // names that entries give; places of the merged tree
+	paths   map[Ino]string  // of directories, found so far
+}
+
+func (t *Tree) collect() (*changes, error) {
+	c := &changes{
+		t: t, inodes: make(map[Ino]deltalog.Inode), entries: make(map[place]deltalog.Entry),
+		names: make(map[Ino][]place), paths: map[Ino]string{RootIno: ""},
+	}
+	err := t.store.EachInode(t.layer, func(ino Ino, r deltalog.Inode) bool {
+		c.inodes[ino] = r
+		return true
+	})
+	if err == nil {
+		err = t.store.EachEntry(t.layer, func(dir Ino, e deltalog.DirEntry) bool {
+			c.entries[place{dir, e.Name}] = e.Entry
+			if !e.Whiteout {
+				c.names[e.Ino] = append(c.names[e.Ino], place{dir, e.Name})
+			}
+			return true
+		})
+	}
+	if err != nil {
+		return nil, &Error{Op: "status", Path: "store", Kind: storeKind(err), Err: err}
+	}
+	return c, nil
+}
+
+// alive tells whether an object has not lost its last name.
+func (c *changes) alive(ino Ino) bool {
+	r, ok := c.inodes[ino]
+	return ok && r.Flags&deltalog.InodeDead == 0 || !ok && ino&deltalog.Born == 0
+}
+
+// name is the line for what the layer holds for a name. Names in a directory
+// that is gone have none: its removal is one line.
+func (c *changes) name(at place, e deltalog.Entry) (s StatusEntry, ok bool) {
+	if s.Path, ok = c.path(at); !ok {
+		return s, false
+	}
+	lower, lowerType := c.lower(at)
+	replaced := lower != 0 && !c.elsewhere(lower, at)
+	if e.Whiteout {
+		s.Code = 'D'
+		return s, replaced // else it was renamed, which is its new name's line
+	}
+	s.Size = c.size(e.Ino)
+	switch {
+	case e.Ino == lower:
+		return s, false // as the base has it; a change is a line of its own
+	case replaced && lowerType != e.Type:
+		s.Code = 'T'
+	case replaced:
+		s.Code = 'M'
+	default:
+		s.Code = 'A'
+	}
+	if from, ok := c.movedFrom(e.Ino); ok && c.names[e.Ino][0] == at {
+		s.Code, s.From = 'R', from
+		s.Conflict = c.conflict(e.Ino)
+	}
+	return s, true
+}
+
+// lower returns what the base has at a name, 0 if it has nothing.
+func (c *changes) lower(at place) (Ino, uint32) {
+	if at.parent&deltalog.Born != 0 {
+		return 0, 0
+	}
+	ino, err := c.t.base.Lookup(at.parent, at.name)
+	if err != nil {
+		return 0, 0
+	}
+	o := c.t.base.known(ino)
+	if o == nil {
+		return ino, 0
+	}
+	return ino, o.typ
+}
+
+// elsewhere tells whether an object of the base that was at a place before
+// goes by a name that it had not in the base now, instead of that one.
+func (c *changes) elsewhere(ino Ino, was place) bool {
+	from, ok := c.t.lowerPlaceIf(ino)
+	return ok && from == was && c.alive(ino) && len(c.names[ino]) > 0
+}
+
+// movedFrom returns the path that an object of the base had there, if that
+// name of it is gone and so its name in the layer stands for it.
+func (c *changes) movedFrom(ino Ino) (string, bool) {
+	if ino&deltalog.Born != 0 {
+		return "", false
+	}
+	from, ok := c.t.lowerPlaceIf(ino)
+	if !ok || c.shows(from, ino) {
+		return "", false
+	}
+	return c.t.lowerPath(ino), true
+}
+
+// shows tells whether a name of the base is still that of the object in the
+// merged tree.
+func (c *changes) shows(at place, ino Ino) bool {
+	if !c.alive(at.parent) {
+		return false
+	}
+	e, ok := c.entries[at]
+	return !ok || !e.Whiteout && e.Ino == ino
+}
+
+// inPlace is the line for an object of the base that has a record and still
+// goes by its name there.
+func (c *changes) inPlace(ino Ino) (s StatusEntry, ok bool) {
+	if ino&deltalog.Born != 0 || !c.alive(ino) {
+		return s, false
+	}
+	at, ok := c.t.lowerPlaceIf(ino)
+	if ino != RootIno && (!ok || !c.shows(at, ino)) {
+		return s, false
+	}
+	if s.Path, ok = c.path(at); ino == RootIno {
+		s.Path, ok = ".", true
+	}
+	if !ok {
+		return s, false
+	}
+	s.Size = c.size(ino)
+	s.Conflict = c.conflict(ino)
+	switch r := c.inodes[ino]; {
+	case c.contentChanged(ino, &r):
+		s.Code = 'M'
+	case c.attrChanged(ino, &r):
+		s.Code = 'm'
+	default:
+		return s, false // only names of it, or in it, have changed
+	}
+	return s, true
+}
+
+func (c *changes) contentChanged(ino Ino, r *deltalog.Inode) bool {
+	if r.Mode&TypeMask != TypeRegular {
+		return false
+	}
+	if r.Size != r.Base.Size || r.LowerLen < r.Base.Size {
+		return true
+	}
+	data := false
+	err := c.t.store.DataRanges(c.t.layer, ino, 0, int64(r.Size), func(_, _ int64) bool {
+		data = true
+		return false
+	})
+	return data || err != nil
+}
+
+// attrChanged compares a record with the base. A directory's times are left
+// out: they follow its names.
+func (c *changes) attrChanged(ino Ino, r *deltalog.Inode) bool {
+	if r.Mode&TypeMask != TypeDir && r.Mtime != r.Base.Mtime {
+		return true
+	}
+	a, err := c.t.base.Attr(ino)
+	return err == nil && (r.Mode != a.Mode || r.UID != a.UID || r.GID != a.GID)
+}
+
+// conflict says how the base differs from what it was when ino was changed.
+func (c *changes) conflict(ino Ino) string {
+	r, ok := c.inodes[ino]
+	if !ok || r.Flags&deltalog.InodeBase == 0 || r.Mode&TypeMask == TypeDir {
+		return ""
+	}
+	switch state, err := c.t.base.drift(ino, r.Base); {
+	case err != nil:
+		return err.Error()
+	case state == driftHard:
+		return "changed in the base"
+	case state == driftSoft:
+		return "replaced in the base, or its attributes changed"
+	}
+	return ""
+}
+
+func (c *changes) size(ino Ino) uint64 {
+	r, ok := c.inodes[ino]
+	if ok && r.Mode&TypeMask == TypeRegular {
+		return r.Size
+	}
+	return 0
+}
