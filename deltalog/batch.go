@@ -1,16 +1,249 @@
 package deltalog
 
-// Batch collects the changes of one operation. It is not for concurrent use.
-// Data slices are kept, not copied, until Append returns. After Append it can
-// be Reset and used again.
-type Batch struct{}
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+)
 
-func (b *Batch) Reset()                                                       {}
-func (b *Batch) Inode(l LayerID, ino Ino, r *Inode)                           {}
-func (b *Batch) Entry(l LayerID, dir Ino, cookie uint64, name string, e Entry) {}
-func (b *Batch) EntryGone(l LayerID, dir Ino, cookie uint64, name string)     {}
-func (b *Batch) Data(l LayerID, ino Ino, off int64, p []byte)                 {}
-func (b *Batch) Truncate(l LayerID, ino Ino, length uint64)                   {}
-func (b *Batch) Drop(l LayerID, ino Ino)                                      {}
-func (b *Batch) Origin(l LayerID, ino Ino, o Origin)                          {}
-func (b *Batch) Tag(tag []byte)                                               {}
+// keptBuffer is the largest buffer that Reset keeps for the next use.
+const keptBuffer = 4 << 20
+
+// Batch collects the changes of one operation. It is not for concurrent use.
+// Everything given to it is copied at once. After Append it can be Reset and
+// used again. A change beyond a limit of this package makes Append fail.
+type Batch struct {
+	buf    []byte // frames, complete but for LSNs and checksums; then the COMMIT
+	starts []int  // where the frames begin in buf
+	tag    []byte
+	data   bool   // holds file data
+	salt   uint32 // payload checksums were computed with it; 0: not yet
+	err    error  // the first limit that was broken
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	if cap(b.buf) > keptBuffer {
+		b.buf = nil
+	}
+	b.buf, b.starts, b.tag = b.buf[:0], b.starts[:0], b.tag[:0]
+	b.data, b.salt, b.err = false, 0, nil
+}
+
+// Inode writes the whole record of an inode.
+func (b *Batch) Inode(l LayerID, ino Ino, r *Inode) {
+	if len(r.Target) > MaxTarget {
+		b.fail("symlink target of %d bytes", len(r.Target))
+		return
+	}
+	b.begin(&frame{typ: frameInode, ino: ino, layer: l})
+	b.buf = appendInode(b.buf, r)
+	b.end()
+}
+
+// Entry sets what a directory holds for a name: an inode, or a whiteout.
+func (b *Batch) Entry(l LayerID, dir Ino, cookie uint64, name string, e Entry) {
+	if !b.nameOK(name) {
+		return
+	}
+	b.begin(&frame{typ: frameEntry, ino: dir, offset: cookie, layer: l, length: uint32(len(name))})
+	b.buf = append(b.buf, name...)
+	b.buf = appendEntryValue(b.buf, e)
+	b.end()
+}
+
+// EntryGone removes the entry or whiteout of a name.
+func (b *Batch) EntryGone(l LayerID, dir Ino, cookie uint64, name string) {
+	if !b.nameOK(name) {
+		return
+	}
+	b.begin(&frame{typ: frameEntryGone, ino: dir, offset: cookie, layer: l, length: uint32(len(name))})
+	b.buf = append(b.buf, name...)
+	b.end()
+}
+
+// Data writes p, at most MaxData bytes, at off of a file. The inode's Size is
+// the caller's to set.
+func (b *Batch) Data(l LayerID, ino Ino, off int64, p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	if len(p) > MaxData || off < 0 || off > math.MaxInt64-int64(len(p)) {
+		b.fail("%d bytes of data at offset %d", len(p), off)
+		return
+	}
+	f := frame{typ: frameData, ino: ino, offset: uint64(off), layer: l, length: uint32(len(p))}
+	table := tableSize(len(p))
+	if table > 0 {
+		f.flags = flagTable
+	}
+	b.begin(&f)
+	b.buf = append(b.buf, zeros[:table]...) // filled by sum
+	b.buf = append(b.buf, p...)
+	b.end()
+	b.data = true
+}
+
+// Truncate drops the data at and beyond length.
+func (b *Batch) Truncate(l LayerID, ino Ino, length uint64) {
+	b.begin(&frame{typ: frameTruncate, ino: ino, offset: length, layer: l})
+	b.end()
+}
+
+// Drop removes the record and all data of an inode; its origin stays.
+func (b *Batch) Drop(l LayerID, ino Ino) {
+	b.begin(&frame{typ: frameDrop, ino: ino, layer: l})
+	b.end()
+}
+
+// Origin records where in the base an object lies.
+func (b *Batch) Origin(l LayerID, ino Ino, o Origin) {
+	if len(o.Name) > MaxName {
+		b.fail("name of %d bytes", len(o.Name))
+		return
+	}
+	b.begin(&frame{typ: frameOrigin, ino: ino, layer: l})
+	b.buf = appendOrigin(b.buf, o)
+	b.end()
+}
+
+// Layer writes the record of a layer.
+func (b *Batch) Layer(r Layer) {
+	if len(r.Name) > MaxName {
+		b.fail("layer name of %d bytes", len(r.Name))
+		return
+	}
+	b.begin(&frame{typ: frameLayer, layer: r.ID})
+	b.buf = appendLayer(b.buf, r)
+	b.end()
+}
+
+// Tag puts up to MaxTag bytes of the caller's into the COMMIT of the batch.
+func (b *Batch) Tag(tag []byte) {
+	if len(tag) > MaxTag {
+		b.fail("tag of %d bytes", len(tag))
+		return
+	}
+	b.tag = append(b.tag[:0], tag...)
+}
+
+func (b *Batch) trim(oldest uint64) {
+	b.begin(&frame{typ: frameTrim})
+	b.buf = binary.LittleEndian.AppendUint64(b.buf, oldest)
+	b.end()
+}
+
+func (b *Batch) seal(entries []sealEntry) {
+	b.begin(&frame{typ: frameSeal})
+	b.buf = appendSeal(b.buf, entries)
+	b.end()
+}
+
+// zeros is the longest CRC table there is, and any padding.
+var zeros [(MaxData/blockSize + 1) * 4]byte
+
+var errLimit = errors.New("beyond a limit")
+
+func (b *Batch) fail(format string, args ...any) {
+	if b.err == nil {
+		b.err = fmt.Errorf("%w: %w: %s", ErrTooBig, errLimit, fmt.Sprintf(format, args...))
+	}
+}
+
+func (b *Batch) nameOK(name string) bool {
+	if len(name) == 0 || len(name) > MaxName {
+		b.fail("name of %d bytes", len(name))
+		return false
+	}
+	return true
+}
+
+// begin appends the header of f, without payload size, LSN and checksums; the
+// caller appends the payload.
+func (b *Batch) begin(f *frame) {
+	b.starts = append(b.starts, len(b.buf))
+	var h [frameHeaderSize]byte
+	putFrameHeader(h[:], f, 0)
+	b.buf = append(b.buf, h[:]...)
+	b.salt = 0
+}
+
+// end closes the frame: size and padding.
+func (b *Batch) end() {
+	start := b.starts[len(b.starts)-1]
+	n := len(b.buf) - start - frameHeaderSize
+	binary.LittleEndian.PutUint32(b.buf[start+4:], uint32(n))
+	b.buf = append(b.buf, zeros[:pad8(n)-n]...)
+}
+
+// empty tells whether Append would have nothing to write.
+func (b *Batch) empty() bool { return len(b.starts) == 0 && len(b.tag) == 0 }
+
+// framesLen returns the bytes of the frames, commitLen those of the COMMIT.
+func (b *Batch) framesLen() int {
+	if len(b.starts) == 0 {
+		return 0
+	}
+	start := b.starts[len(b.starts)-1]
+	return start + frameHeaderSize + pad8(int(binary.LittleEndian.Uint32(b.buf[start+4:])))
+}
+
+func (b *Batch) commitLen() int { return frameHeaderSize + pad8(commitFixed+len(b.tag)) }
+
+// space returns the bytes that the batch takes in the log.
+func (b *Batch) space() int { return b.framesLen() + b.commitLen() }
+
+// sum computes the payload checksums for a segment with this salt.
+func (b *Batch) sum(salt uint32) {
+	if b.salt == salt {
+		return
+	}
+	for _, start := range b.starts {
+		h := b.buf[start:]
+		n := int(binary.LittleEndian.Uint32(h[4:]))
+		table := 0
+		if h[1]&flagTable != 0 {
+			table = tableSize(int(binary.LittleEndian.Uint32(h[36:])))
+		}
+		crc := sumPayload(h[frameHeaderSize:frameHeaderSize+n], table, salt)
+		binary.LittleEndian.PutUint32(h[40:], crc)
+	}
+	b.salt = salt
+}
+
+// finish gives the batch its place in history and appends the COMMIT. It
+// returns the bytes for the log and the chained CRC behind them. next is the
+// next inode number. Calling it again replaces what it did before.
+func (b *Batch) finish(salt, chain uint32, lsn, synced LSN, next Ino) ([]byte, uint32) {
+	b.sum(salt)
+	b.buf = b.buf[:b.framesLen()]
+	headers := salt
+	if plantIgnoreSalt {
+		headers = 0
+	}
+	for _, start := range b.starts {
+		h := b.buf[start:][:frameHeaderSize]
+		binary.LittleEndian.PutUint64(h[8:], uint64(lsn))
+		binary.LittleEndian.PutUint32(h[44:], saltedSum(salt, h[:44]))
+		headers = crc32.Update(headers, castagnoli, h)
+	}
+	c := commit{headers: headers, synced: synced, frames: uint32(len(b.starts)), tag: b.tag}
+	c.chain = nextChain(chain, headers, lsn)
+	start := len(b.buf)
+	b.buf = append(b.buf, zeros[:frameHeaderSize]...)
+	b.buf = appendCommit(b.buf, &c)
+	payload := b.buf[start+frameHeaderSize:]
+	f := frame{typ: frameCommit, lsn: lsn, ino: next, size: uint32(len(payload)), crc: saltedSum(salt, payload)}
+	putFrameHeader(b.buf[start:], &f, salt)
+	b.buf = append(b.buf, zeros[:pad8(len(payload))-len(payload)]...)
+	return b.buf, c.chain
+}
+
+// frameAt decodes frame i of a finished batch into f.
+func (b *Batch) frameAt(i int, f *frame) {
+	h := b.buf[b.starts[i]:]
+	parseFrameHeader(h, f)
+	f.payload = h[frameHeaderSize:][:f.size]
+}

@@ -1,7 +1,14 @@
 package deltalog
 
 import (
+	"crypto/rand"
+	"errors"
+	"io"
 	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"deltafs/deltalog/disk"
 )
@@ -11,115 +18,207 @@ type StoreID [16]byte
 
 // Options of Open and Create. The zero value is what a server wants.
 type Options struct {
-	FS          disk.FS      // nil: the operating system's
-	Limit       int64        // bytes that the log may take; 0: no limit of our own
-	SegmentSize int64        // Create only, for tests; 0: derived from Limit
-	ReadOnly    bool         // open without writing: nothing is repaired, nothing is begun
+	FS          disk.FS           // the tree of the store; nil: the operating system's directory, locked
+	Limit       int64             // bytes that the log may take; 0: no limit of our own
+	SegmentSize int64             // Create only, for tests; 0: derived from Limit
+	ReadOnly    bool              // open without writing: nothing is repaired, nothing is begun
 	Labels      map[string]string // Create only: kept in the superblock
-	Log         *slog.Logger // nil: discarded
+	Log         *slog.Logger      // nil: discarded
 	// Manual starts no goroutine of the store's own: no timer syncs, no
 	// checkpoint begins by itself. For tests that must be deterministic.
 	Manual bool
+
+	openKV func(dir string) (kv, error) // nil: bbolt in dir
+	rand   io.Reader                    // nil: the operating system's
+	now    func() time.Time             // nil: time.Now
 }
 
+func (o Options) withDefaults(dir string) Options {
+	if o.FS == nil {
+		o.FS = disk.OS(dir)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.rand == nil {
+		o.rand = rand.Reader
+	}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	return o
+}
+
+// inoStep is how far inode numbers jump at each open: more numbers than can be
+// in what a crash loses (at most maxUnsynced of log).
+const inoStep = 1 << 20
+
 // Store is an open store.
-type Store struct{}
+type Store struct {
+	dir  string
+	o    Options
+	sb   *superblock
+	lock *storeLock
+	x    *index
+	segs *segments
+
+	checkpointing sync.Mutex    // one checkpoint at a time
+	ckpt          ckptState     // under checkpointing
+	ckptAt        atomic.Uint64 // bytes of log before the last checkpoint
+
+	appending sync.Mutex // the append lock
+	head      head       // under appending
+
+	sync   group         // group commit
+	ino    atomic.Uint64 // next inode number
+	why    error         // why the store is read-only; set before Open returns
+	closed atomic.Bool
+	work   upkeep // goroutines
+}
 
 // Create makes a store in dir, which must be missing or empty, and opens it.
-func Create(dir string, o Options) (*Store, error) { panic("not built") }
+// What a Create that was cut short has left is taken as empty. When Create
+// returns, the store survives the machine's death.
+func Create(dir string, o Options) (*Store, error) {
+	osLock := o.FS == nil
+	o = o.withDefaults(dir)
+	lock, err := prepareDir(dir, o, osLock)
+	if err != nil {
+		return nil, storeError("create", dir, err)
+	}
+	if err := format(o); err != nil {
+		return nil, storeError("create", dir, errors.Join(err, lock.unlock()))
+	}
+	s, err := openLocked(dir, o, lock)
+	if err != nil {
+		return nil, storeError("open", dir, errors.Join(err, lock.unlock()))
+	}
+	return s, nil
+}
 
-// Open opens the store in dir and recovers it.
-func Open(dir string, o Options) (*Store, error) { panic("not built") }
+// Open opens the store in dir and recovers it. A store whose log is damaged
+// opens read-only, as far as it is whole: Info says which files are damaged.
+func Open(dir string, o Options) (*Store, error) {
+	osLock := o.FS == nil
+	o = o.withDefaults(dir)
+	if _, err := readSuper(o.FS); err != nil { // before a lock file is made in a foreign directory
+		return nil, storeError("open", dir, err)
+	}
+	var lock *storeLock
+	if osLock {
+		var err error
+		if lock, err = lockStore(dir, !o.ReadOnly); err != nil {
+			return nil, storeError("open", dir, err)
+		}
+	}
+	s, err := openLocked(dir, o, lock)
+	if err != nil {
+		return nil, storeError("open", dir, errors.Join(err, lock.unlock()))
+	}
+	return s, nil
+}
 
-// Close syncs, writes the closing COMMIT, checkpoints and unlocks.
-func (s *Store) Close() error { panic("not built") }
+// openLocked opens a store whose lock is held. On error the lock stays held.
+func openLocked(dir string, o Options, lock *storeLock) (*Store, error) {
+	sb, err := readSuper(o.FS)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{dir: dir, o: o, sb: sb, lock: lock}
+	s.sync.init()
+	s.segs = newSegments(s)
+	if err := s.recover(); err != nil {
+		s.segs.close()
+		if s.x != nil {
+			s.x.close()
+		}
+		return nil, err
+	}
+	if !o.Manual && s.why == nil {
+		s.work.start(s)
+	}
+	return s, nil
+}
+
+// Close syncs, writes the closing COMMIT, checkpoints and unlocks. If the store
+// has failed before, Close says so; what was acknowledged is safe all the same.
+func (s *Store) Close() error {
+	if s.closed.Load() {
+		return s.fault("close", ErrClosed)
+	}
+	s.work.stop()
+	var err error
+	if s.why == nil {
+		err = s.finish()
+	}
+	s.closed.Store(true)
+	s.appending.Lock() // whoever is in Append gets out first
+	s.appending.Unlock()
+	err = errors.Join(err, s.x.close(), s.segs.close(), s.lock.unlock())
+	return s.fault("close", err)
+}
+
+// finish makes what was appended durable and quick to open again.
+func (s *Store) finish() error {
+	if err := s.Sync(s.LastLSN()); err != nil {
+		return err
+	}
+	if err := s.cover(); err != nil && !errors.Is(err, ErrNoSpace) {
+		return err
+	}
+	s.checkpointing.Lock()
+	defer s.checkpointing.Unlock()
+	return s.checkpointLocked()
+}
+
+// path returns where a file of the store is, as the user knows it.
+func (s *Store) path(name string) string { return filepath.Join(s.dir, filepath.FromSlash(name)) }
 
 // ID returns the store's id.
-func (s *Store) ID() StoreID { panic("not built") }
+func (s *Store) ID() StoreID { return s.sb.id }
 
 // Key derives a secret of the store for one purpose: keys of different
 // purposes tell nothing of each other.
-func (s *Store) Key(purpose string) [32]byte { panic("not built") }
+func (s *Store) Key(purpose string) [32]byte { return s.sb.secret(purpose) }
 
 // Label returns a label given at Create.
-func (s *Store) Label(name string) string { panic("not built") }
+func (s *Store) Label(name string) string { return s.sb.labels[name] }
 
 // NewIno gives out a number that was never given out before, in this process
 // or in an earlier one.
-func (s *Store) NewIno() Ino { panic("not built") }
+func (s *Store) NewIno() Ino { return Ino(s.ino.Add(1) - 1) }
 
-// Append applies b as one atomic batch and returns its LSN. On return the
-// batch has left the process: it survives its death, but the machine's only
-// after Sync.
-func (s *Store) Append(b *Batch) (LSN, error) { panic("not built") }
-
-// Sync returns when all batches up to lsn survive the machine's death.
-func (s *Store) Sync(lsn LSN) error { panic("not built") }
-
-// LastLSN and SyncedLSN return the LSN of the last batch appended and synced.
-func (s *Store) LastLSN() LSN   { panic("not built") }
-func (s *Store) SyncedLSN() LSN { panic("not built") }
-
-// Checkpoint moves what the memtable holds into the index, and trims.
-func (s *Store) Checkpoint() error { panic("not built") }
-
-// Inode returns the record of an inode, and whether there is one.
-func (s *Store) Inode(l LayerID, ino Ino) (Inode, bool, error) { panic("not built") }
-
-// Entry returns what a directory holds for a name, and whether it holds anything.
-func (s *Store) Entry(l LayerID, dir Ino, cookie uint64, name string) (Entry, bool, error) {
-	panic("not built")
+// storeError wraps an error of Create or Open with the way out.
+func storeError(op, dir string, err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return &Error{Op: op, Path: dir, Err: err, Hint: hint(err)}
 }
 
-// Entries calls fn for each entry and whiteout of dir whose cookie is at least
-// from, in order of cookie and name, until fn returns false. fn must not call
-// the store.
-func (s *Store) Entries(l LayerID, dir Ino, from uint64, fn func(DirEntry) bool) error {
-	panic("not built")
+func hint(err error) string {
+	switch {
+	case errors.Is(err, ErrNotStore):
+		return "nothing was changed; name another directory, or one that is empty"
+	case errors.Is(err, ErrVersion):
+		return "nothing was changed; use a newer deltafs"
+	case errors.Is(err, ErrInUse):
+		return "stop that process first"
+	case errors.Is(err, ErrDamaged):
+		return "deltafs fsck tells more; nothing was changed"
+	case errors.Is(err, ErrPoisoned):
+		return "look after the disk, then start again; what was synced is safe"
+	case errors.Is(err, ErrNoSpace):
+		return "make room on the disk, raise the limit, or discard changes"
+	}
+	return ""
 }
 
-// Origin returns where in the base an object lies, and whether that is recorded.
-func (s *Store) Origin(l LayerID, ino Ino) (Origin, bool, error) { panic("not built") }
-
-// ReadAt fills p with the file's data from off on. Ranges that the layer holds
-// no data for are left to lower, called with sub-slices of p in ascending
-// order. Every byte from the log is verified by its CRC.
-func (s *Store) ReadAt(l LayerID, ino Ino, p []byte, off int64, lower func(p []byte, off int64) error) error {
-	panic("not built")
+// fault wraps an error of an operation on an open store.
+func (s *Store) fault(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return storeError(op, s.dir, err)
 }
-
-// DataRanges calls fn for each range of [off, off+n) that the layer holds data
-// for, ascending and merged, until fn returns false.
-func (s *Store) DataRanges(l LayerID, ino Ino, off, n int64, fn func(off, n int64) bool) error {
-	panic("not built")
-}
-
-// EachInode, EachEntry and EachOrigin walk all records of a layer, in no
-// promised order, for status and tools. fn must not call the store.
-func (s *Store) EachInode(l LayerID, fn func(Ino, Inode) bool) error { panic("not built") }
-func (s *Store) EachEntry(l LayerID, fn func(dir Ino, e DirEntry) bool) error {
-	panic("not built")
-}
-func (s *Store) EachOrigin(l LayerID, fn func(Ino, Origin) bool) error { panic("not built") }
-
-// Info is a summary of a store.
-type Info struct {
-	ID           StoreID
-	Version      int
-	Created      int64 // nanoseconds since 1970 UTC
-	Labels       map[string]string
-	SegmentSize  int64
-	Segments     int    // part of the log
-	Spares       int    // preallocated, not part of the log
-	LogBytes     uint64 // bytes ever appended, with headers and padding: frames and segment headers
-	LiveBytes    uint64
-	DiskBytes    uint64 // segments, spares and index
-	LastLSN      LSN
-	SyncedLSN    LSN
-	Checkpoint   LSN
-	ReadOnly     string // why the store is read-only; empty if it is not
-	Inodes       int    // records in the main layer
-}
-
-// Info returns the summary.
-func (s *Store) Info() (Info, error) { panic("not built") }

@@ -1,0 +1,291 @@
+package deltalog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"deltafs/deltalog/disk"
+)
+
+// ctlReserve is the room of each segment that only the store's own batches
+// use (COMMITs that cover the tail, TRIM), so that they fit when the log is full.
+const ctlReserve = 2 << 10
+
+// head is where the log grows. All of it is under the append lock.
+type head struct {
+	seg    *segment // held
+	off    int64    // where the next batch begins
+	chain  uint32
+	lsn    LSN  // of the last batch
+	closed bool // nothing more goes into seg
+	covers bool // the last batch covers the tail: see logBatch.covers
+	inos   map[sealKey]LSN
+	ctl    Batch // for the store's own batches
+	scrap  frame // of apply: one for all, so that none is allocated
+}
+
+// sealSpace is what a SEAL for n inodes takes, its COMMIT included.
+func sealSpace(n int) int64 {
+	return int64(frameHeaderSize + n*sealEntrySize + frameHeaderSize + commitFixed)
+}
+
+// note enters the inodes of the frames of a batch for the SEAL footer.
+func (h *head) note(f *frame) {
+	if !f.typ.record() {
+		return
+	}
+	k := sealKey{f.layer, f.ino}
+	if _, ok := h.inos[k]; !ok {
+		h.inos[k] = f.lsn
+	}
+}
+
+// begun resets what belongs to one segment.
+func (h *head) begun(seg *segment) {
+	h.seg, h.off, h.closed = seg, segHeaderSize, false
+	if h.inos == nil {
+		h.inos = map[sealKey]LSN{}
+	}
+	clear(h.inos)
+}
+
+// Append applies b as one atomic batch and returns its LSN. On return the
+// batch has left the process: it survives its death, but the machine's only
+// after Sync. An empty batch does nothing.
+//
+// ErrNoSpace and ErrTooBig leave everything as it was; any other error means
+// that the store is read-only from now on.
+func (s *Store) Append(b *Batch) (LSN, error) {
+	if b.err != nil {
+		return 0, s.fault("append", b.err)
+	}
+	if b.empty() {
+		return s.LastLSN(), s.fault("append", s.usable())
+	}
+	if err := s.throttle(); err != nil {
+		return 0, s.fault("append", err)
+	}
+	b.sum(s.sync.salt.Load()) // most likely the right one; finish sees to it
+	lsn, err := s.append(b, ctlReserve)
+	if errors.Is(err, ErrNoSpace) && s.reclaim() {
+		lsn, err = s.append(b, ctlReserve)
+	}
+	if err != nil {
+		return 0, s.fault("append", err)
+	}
+	s.work.appended()
+	return lsn, nil
+}
+
+// append appends b, leaving reserve bytes of the segment free.
+func (s *Store) append(b *Batch, reserve int64) (LSN, error) {
+	s.appending.Lock()
+	defer s.appending.Unlock()
+	return s.appendLocked(b, reserve)
+}
+
+func (s *Store) appendLocked(b *Batch, reserve int64) (LSN, error) {
+	if err := s.usable(); err != nil {
+		return 0, err
+	}
+	h := &s.head
+	if err := s.roomLocked(b, reserve); err != nil {
+		return 0, err
+	}
+	if err := s.writeLocked(b); err != nil {
+		return 0, err
+	}
+	h.covers = b.empty()
+	n := len(b.starts)
+	if plantDropExtent && n > 0 && frameType(b.buf[b.starts[n-1]]) == frameData {
+		n--
+	}
+	for i := range n {
+		f := &h.scrap
+		b.frameAt(i, f)
+		h.note(f)
+		if !f.typ.record() {
+			continue
+		}
+		at := loc{h.seg.id, uint32(h.off) + uint32(b.starts[i]), uint32(f.space())}
+		if err := s.x.apply(f, at); err != nil {
+			return 0, s.sync.poison(fmt.Errorf("index: %w", err))
+		}
+	}
+	h.off += int64(b.space())
+	s.sync.appended(s.segs, h.seg, h.lsn, b.space())
+	return h.lsn, nil
+}
+
+// writeLocked writes b at the head and moves LSN and chain; the offset is
+// moved when the index has the batch too.
+func (s *Store) writeLocked(b *Batch) error {
+	h := &s.head
+	next := Ino(s.ino.Load())
+	p, chain := b.finish(h.seg.hdr.salt, h.chain, h.lsn+1, s.SyncedLSN(), next)
+	if _, err := h.seg.f.WriteAt(p, h.off); err != nil {
+		return s.writeFailedLocked(fmt.Errorf("%s: %w", segName(h.seg.id), err))
+	}
+	h.lsn, h.chain = h.lsn+1, chain
+	return nil
+}
+
+// writeFailedLocked ends the batch whose write failed. When the disk was full,
+// the head is closed behind the last COMMIT: the next one begins a segment, of
+// which everything behind that COMMIT is not part.
+func (s *Store) writeFailedLocked(err error) error {
+	if !errors.Is(err, disk.ErrNoSpace) {
+		return s.sync.poison(err)
+	}
+	h := &s.head
+	h.closed = true
+	// Until then a crash must not find the batch that has failed. Not more than
+	// an attempt: it may be found whole, as any batch that was not synced.
+	h.seg.f.WriteAt(zeros[:frameHeaderSize], h.off)
+	return fmt.Errorf("%w: %w", ErrNoSpace, err)
+}
+
+// roomLocked sees that the head has room for b, if need be in a new segment.
+func (s *Store) roomLocked(b *Batch, reserve int64) error {
+	h := &s.head
+	need := int64(b.space()) + reserve
+	if segHeaderSize+need+sealSpace(len(b.starts)) > s.segs.size {
+		return fmt.Errorf("%w: %d bytes do not fit a segment of %d", ErrTooBig, b.space(), s.segs.size)
+	}
+	fits := !h.closed && h.off+need+sealSpace(len(h.inos)+len(b.starts)) <= s.segs.size
+	if b.data {
+		more := 1
+		if fits {
+			more = 0
+		}
+		if s.segs.full(more) {
+			return fmt.Errorf("%w: the limit is reached", ErrNoSpace)
+		}
+	}
+	if fits {
+		return nil
+	}
+	return s.rotateLocked()
+}
+
+// rotateLocked ends the head with a SEAL and begins the next segment.
+func (s *Store) rotateLocked() error {
+	id, err := s.segs.take()
+	if err != nil {
+		return err
+	}
+	h := &s.head
+	if !h.closed {
+		if err := s.sealLocked(); err != nil && !errors.Is(err, ErrNoSpace) {
+			return err
+		}
+	}
+	hdr, err := s.nextHeaderLocked(id)
+	if err != nil {
+		return err
+	}
+	if err := s.beginLocked(hdr); err != nil {
+		return err
+	}
+	s.work.rotated()
+	return nil
+}
+
+// sealLocked writes the footer. A segment without one is only slower to clean.
+func (s *Store) sealLocked() error {
+	h := &s.head
+	entries := make([]sealEntry, 0, len(h.inos))
+	for k, lsn := range h.inos {
+		entries = append(entries, sealEntry{k, lsn})
+	}
+	slices.SortFunc(entries, func(a, b sealEntry) int {
+		if a.less(b.sealKey) {
+			return -1
+		}
+		return 1
+	})
+	h.ctl.Reset()
+	h.ctl.seal(entries)
+	if err := s.writeLocked(&h.ctl); err != nil {
+		return err
+	}
+	h.off += int64(h.ctl.space())
+	h.closed = true
+	s.sync.appended(s.segs, h.seg, h.lsn, h.ctl.space())
+	return nil
+}
+
+// nextHeaderLocked returns the header of the segment behind the head.
+func (s *Store) nextHeaderLocked(id uint64) (segHeader, error) {
+	var salt [4]byte
+	if _, err := io.ReadFull(s.o.rand, salt[:]); err != nil {
+		return segHeader{}, fmt.Errorf("random numbers: %w", err)
+	}
+	h := &s.head
+	return segHeader{
+		kind: kindHot, store: s.sb.id, id: id,
+		salt: binary.LittleEndian.Uint32(salt[:]) | 1, chain: h.chain,
+		prev: h.seg.id, prevEnd: uint64(h.off), first: h.lsn + 1, next: Ino(s.ino.Load()),
+		created: s.o.now().UnixNano(), before: h.seg.hdr.before + uint64(h.off), oldest: s.segs.oldest(),
+	}, nil
+}
+
+// beginLocked makes the spare with this header the head. The header need not
+// be synced: it is, with the first batch that anybody waits for.
+func (s *Store) beginLocked(hdr segHeader) error {
+	f, err := s.o.FS.Open(segName(hdr.id), true)
+	if err != nil {
+		return s.sync.poison(err)
+	}
+	if _, err := f.WriteAt(encodeSegHeader(&hdr), 0); err != nil {
+		f.Close()
+		if errors.Is(err, disk.ErrNoSpace) {
+			s.head.closed = true
+			return fmt.Errorf("%w: %w", ErrNoSpace, err)
+		}
+		return s.sync.poison(err)
+	}
+	s.segs.add(hdr)
+	if err := f.Close(); err != nil {
+		return s.sync.poison(err)
+	}
+	seg, err := s.segs.acquire(hdr.id)
+	if err != nil {
+		return s.sync.poison(err)
+	}
+	s.segs.release(s.head.seg)
+	s.head.begun(seg)
+	s.sync.began(&hdr)
+	return nil
+}
+
+// usable says why the store cannot be written, if so.
+func (s *Store) usable() error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	if s.why != nil {
+		return s.why
+	}
+	return s.sync.broken()
+}
+
+// cover appends an empty COMMIT that says that all before it is synced, and
+// syncs it, so that damage there can be told from a torn tail.
+func (s *Store) cover() error {
+	s.appending.Lock()
+	if s.head.covers || s.SyncedLSN() != s.head.lsn {
+		s.appending.Unlock()
+		return nil
+	}
+	s.head.ctl.Reset()
+	lsn, err := s.appendLocked(&s.head.ctl, 0)
+	s.appending.Unlock()
+	if err != nil {
+		return err
+	}
+	return s.Sync(lsn)
+}

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package deltalog
+
+func isReadOnlyFS(error) bool { return false }

@@ -1,0 +1,261 @@
+package deltalog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// Inode returns the record of an inode, and whether there is one.
+func (s *Store) Inode(l LayerID, ino Ino) (Inode, bool, error) {
+	r, ok, err := s.x.inode(l, ino)
+	return r, ok, s.fault("read", err)
+}
+
+// Entry returns what a directory holds for a name, and whether it holds anything.
+func (s *Store) Entry(l LayerID, dir Ino, cookie uint64, name string) (Entry, bool, error) {
+	e, ok, err := s.x.entry(l, dir, cookie, name)
+	return e, ok, s.fault("read", err)
+}
+
+// Entries calls fn for each entry and whiteout of dir whose cookie is at least
+// from, in order of cookie and name, until fn returns false. fn must not call
+// the store.
+func (s *Store) Entries(l LayerID, dir Ino, from uint64, fn func(DirEntry) bool) error {
+	return s.fault("read", s.x.entries(l, dir, from, fn))
+}
+
+// Origin returns where in the base an object lies, and whether that is recorded.
+func (s *Store) Origin(l LayerID, ino Ino) (Origin, bool, error) {
+	o, ok, err := s.x.origin(l, ino)
+	return o, ok, s.fault("read", err)
+}
+
+// Layer returns the record of a layer, and whether there is one.
+func (s *Store) Layer(id LayerID) (Layer, bool, error) {
+	ls, err := s.x.layers()
+	for _, l := range ls {
+		if l.ID == id {
+			return l, true, nil
+		}
+	}
+	return Layer{}, false, s.fault("read", err)
+}
+
+// EachInode, EachEntry and EachOrigin walk all records of a layer, in no
+// promised order, for status and tools. fn must not call the store.
+func (s *Store) EachInode(l LayerID, fn func(Ino, Inode) bool) error {
+	return s.fault("read", s.x.eachInode(l, fn))
+}
+
+// EachEntry is described at EachInode.
+func (s *Store) EachEntry(l LayerID, fn func(dir Ino, e DirEntry) bool) error {
+	return s.fault("read", s.x.eachEntry(l, fn))
+}
+
+// EachOrigin is described at EachInode.
+func (s *Store) EachOrigin(l LayerID, fn func(Ino, Origin) bool) error {
+	return s.fault("read", s.x.eachOrigin(l, fn))
+}
+
+// DataRanges calls fn for each range of [off, off+n) that the layer holds data
+// for, ascending and merged, until fn returns false.
+func (s *Store) DataRanges(l LayerID, ino Ino, off, n int64, fn func(off, n int64) bool) error {
+	var at, length int64
+	stopped := false
+	err := s.x.extents(l, ino, off, n, func(e extent) bool {
+		if length > 0 && at+length == int64(e.off) {
+			length += int64(e.length)
+			return true
+		}
+		if length > 0 && !fn(at, length) {
+			stopped = true
+			return false
+		}
+		at, length = int64(e.off), int64(e.length)
+		return true
+	})
+	if err == nil && !stopped && length > 0 {
+		fn(at, length)
+	}
+	return s.fault("read", err)
+}
+
+// ReadAt fills p with the file's data from off on. Ranges that the layer holds
+// no data for are left to lower, called with sub-slices of p in ascending
+// order. Every byte from the log is verified by its CRC. An error of lower is
+// returned as it is.
+func (s *Store) ReadAt(l LayerID, ino Ino, p []byte, off int64, lower func(p []byte, off int64) error) error {
+	r := readers.Get().(*reader)
+	defer readers.Put(r)
+	// An extent may go to a segment that is trimmed before it is read: then a
+	// newer one has taken its place, or none.
+	for try := 0; ; try++ {
+		r.extents = r.extents[:0]
+		err := s.x.extents(l, ino, off, int64(len(p)), func(e extent) bool {
+			r.extents = append(r.extents, e)
+			return true
+		})
+		if err != nil {
+			return s.fault("read", err)
+		}
+		err = s.readExtents(r, frame{layer: l, ino: ino}, p, off, lower)
+		if !errors.Is(err, errSegmentGone) {
+			return err
+		}
+		if try == 10 {
+			return s.fault("read", fmt.Errorf("%w: %w", ErrDamaged, err))
+		}
+	}
+}
+
+// reader is the memory that a read needs.
+type reader struct {
+	extents []extent
+	head    [frameHeaderSize + len(zeros)]byte // frame header and CRC table
+	scratch []byte                             // blocks that are not read in whole
+}
+
+// readers keeps the memory of reads that have ended. (It is no state: a reader
+// carries nothing from one read to the next.)
+var readers = sync.Pool{New: func() any { return new(reader) }}
+
+// readExtents fills p from the extents of r and from lower. want says whose
+// data it is.
+func (s *Store) readExtents(r *reader, want frame, p []byte, off int64, lower func(p []byte, off int64) error) error {
+	for _, e := range r.extents {
+		if gap := int64(e.off) - off; gap > 0 {
+			if err := lower(p[:gap], off); err != nil {
+				return err
+			}
+			p, off = p[gap:], off+gap
+		}
+		want.offset, want.lsn = e.off, e.lsn
+		if err := s.readExtent(r, &want, e, p[:e.length]); err != nil {
+			return err
+		}
+		p, off = p[e.length:], off+int64(e.length)
+	}
+	if len(p) > 0 {
+		return lower(p, off)
+	}
+	return nil
+}
+
+func (s *Store) readExtent(r *reader, want *frame, e extent, p []byte) error {
+	seg, err := s.segs.acquire(e.seg)
+	if err != nil {
+		if errors.Is(err, errSegmentGone) {
+			return err
+		}
+		return s.fault("read", err)
+	}
+	defer s.segs.release(seg)
+	err = r.readFrame(seg, int64(e.frameOff), want, p)
+	if errors.Is(err, errFrame) || errors.Is(err, errTruncated) {
+		return &Error{Op: "read", Path: s.path(segName(seg.id)),
+			Err:  fmt.Errorf("%w: frame at %d: %w", ErrDamaged, e.frameOff, err),
+			Hint: "deltafs fsck tells what else is damaged"}
+	}
+	return s.fault("read", err)
+}
+
+// readFrame fills p with the data of the DATA frame at off, from file offset
+// want.offset on, and verifies what it reads.
+func (r *reader) readFrame(seg *segment, off int64, want *frame, p []byte) error {
+	salt := seg.hdr.salt
+	h, err := readFull(seg.f, r.head[:], off)
+	if err != nil {
+		return err
+	}
+	var f frame
+	if err := decodeFrameHeader(h, salt, &f); err != nil {
+		return err
+	}
+	skip := int64(want.offset) - int64(f.offset)
+	if f.typ != frameData || f.ino != want.ino || f.layer != want.layer || f.lsn != want.lsn ||
+		skip < 0 || skip+int64(len(p)) > int64(f.length) {
+		return badFrame("the index expects another one")
+	}
+	off += frameHeaderSize
+	table := h[frameHeaderSize:]
+	if f.flags&flagTable == 0 {
+		data, err := readFull(seg.f, r.scratchOf(int(f.length)), off)
+		if err != nil {
+			return err
+		}
+		f.payload = data
+		if len(data) < int(f.length) {
+			return errTruncated
+		}
+		if err := f.checkPayload(salt); err != nil {
+			return err
+		}
+		copy(p, data[skip:])
+		return nil
+	}
+	n := tableSize(int(f.length))
+	if len(table) < n {
+		return errTruncated
+	}
+	if err := checkTable(table[:n], &f, salt); err != nil {
+		return err
+	}
+	return r.readBlocks(seg, off+int64(n), int(f.length), table[:n], int(skip), p)
+}
+
+// readBlocks fills p with data[skip:skip+len(p)], where data lies at off and is
+// length bytes long, and verifies the blocks it touches by the table. Blocks
+// that p takes whole are read into it directly.
+func (r *reader) readBlocks(seg *segment, off int64, length int, table []byte, skip int, p []byte) error {
+	for len(p) > 0 {
+		i := skip / blockSize
+		start := i * blockSize
+		whole := 0
+		if skip == start {
+			whole = len(p) / blockSize * blockSize
+			if skip+len(p) == length {
+				whole = len(p)
+			}
+		}
+		dst := p[:whole]
+		if whole == 0 {
+			dst = r.scratchOf(min(blockSize, length-start))
+		}
+		got, err := readFull(seg.f, dst, off+int64(start))
+		if err != nil {
+			return err
+		}
+		if len(got) < len(dst) {
+			return errTruncated
+		}
+		for j := 0; j < len(dst); j += blockSize {
+			if err := checkBlock(table, i+j/blockSize, dst[j:min(j+blockSize, len(dst))], seg.hdr.salt); err != nil {
+				return err
+			}
+		}
+		n := whole
+		if whole == 0 {
+			n = copy(p, dst[skip-start:])
+		}
+		p, skip = p[n:], skip+n
+	}
+	return nil
+}
+
+func (r *reader) scratchOf(n int) []byte {
+	if cap(r.scratch) < n {
+		r.scratch = make([]byte, blockSize)
+	}
+	return r.scratch[:n]
+}
+
+// readFull reads as much of p as the file has.
+func readFull(r io.ReaderAt, p []byte, off int64) ([]byte, error) {
+	n, err := r.ReadAt(p, off)
+	if n == len(p) || err == io.EOF {
+		return p[:n], nil
+	}
+	return nil, fmt.Errorf("read: %w", err)
+}

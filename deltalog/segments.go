@@ -1,0 +1,336 @@
+package deltalog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+
+	"deltafs/deltalog/disk"
+)
+
+// openFiles is how many segments are kept open that nobody uses.
+const openFiles = 256
+
+// segment is one begun segment of the log. What does not change after it was
+// begun may be read without a lock by whoever holds a reference.
+type segment struct {
+	id  uint64
+	hdr segHeader
+	f   disk.File // nil: not open. Valid while a reference is held.
+
+	refs int // under segments.mu
+}
+
+// segments are the files of the log directory: those of the log, oldest first,
+// those that are no longer part of it but still read, and spares.
+type segments struct {
+	d        disk.FS
+	size     int64
+	most     int // segments that Limit allows; 0: any number
+	readOnly bool
+	poison   func(error) error
+
+	prep sync.Mutex // one spare is made at a time; taken before mu
+
+	mu      sync.Mutex
+	byID    map[uint64]*segment
+	order   []uint64 // ids of the log, ascending
+	retired []*segment
+	spares  []uint64 // ascending, all above those of the log
+	open    int
+	nextID  uint64
+}
+
+func newSegments(s *Store) *segments {
+	t := &segments{
+		d: s.o.FS, size: s.sb.segment, readOnly: s.o.ReadOnly, poison: s.sync.poison,
+		byID: map[uint64]*segment{}, nextID: 1,
+	}
+	if s.o.Limit > 0 {
+		t.most = int(max(s.o.Limit/t.size, 2))
+	}
+	return t
+}
+
+// errSegmentGone means that a segment is not part of the log: it was trimmed,
+// or it is missing.
+var errSegmentGone = errors.New("segment is not part of the log")
+
+// add enters a begun segment at the end of the log.
+func (t *segments) add(h segHeader) *segment {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	seg := &segment{id: h.id, hdr: h}
+	t.byID[h.id] = seg
+	t.order = append(t.order, h.id)
+	t.nextID = max(t.nextID, h.id+1)
+	return seg
+}
+
+// load enters the segments of the log that recovery has found, instead of those
+// that were there.
+func (t *segments) load(hdrs []segHeader) {
+	t.close()
+	t.byID, t.order = map[uint64]*segment{}, nil
+	for _, h := range hdrs {
+		t.add(h)
+	}
+}
+
+// forget takes segments before oldest and behind head out of the log.
+func (t *segments) forget(oldest, head uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.order = slices.DeleteFunc(t.order, func(id uint64) bool {
+		if id >= oldest && id <= head {
+			return false
+		}
+		t.closeLocked(t.byID[id])
+		delete(t.byID, id)
+		return true
+	})
+}
+
+// reserve sees that no id up to most is given out.
+func (t *segments) reserve(most uint64) {
+	t.mu.Lock()
+	t.nextID = max(t.nextID, most+1)
+	t.mu.Unlock()
+}
+
+// addSpare takes a file that recovery has found as a spare, if that is wanted.
+func (t *segments) addSpare(id uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.spares) > 0 {
+		return false
+	}
+	t.spares = append(t.spares, id)
+	return true
+}
+
+// acquire returns a segment of the log, open, that stays what it is until
+// release.
+func (t *segments) acquire(id uint64) (*segment, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	seg := t.byID[id]
+	if seg == nil {
+		return nil, fmt.Errorf("%s: %w", segName(id), errSegmentGone)
+	}
+	if seg.f == nil {
+		f, err := t.d.Open(segName(id), !t.readOnly)
+		if err != nil {
+			return nil, err
+		}
+		seg.f = f
+		t.open++
+		t.closeIdleLocked()
+	}
+	seg.refs++
+	return seg, nil
+}
+
+// hold takes another reference of a segment that is held.
+func (t *segments) hold(seg *segment) {
+	t.mu.Lock()
+	seg.refs++
+	t.mu.Unlock()
+}
+
+func (t *segments) release(seg *segment) {
+	t.mu.Lock()
+	seg.refs--
+	t.mu.Unlock()
+}
+
+func (t *segments) closeIdleLocked() {
+	if t.open <= openFiles {
+		return
+	}
+	for _, seg := range t.byID {
+		if seg.refs == 0 && seg.f != nil {
+			seg.f.Close() // it was only read, or synced
+			seg.f = nil
+			t.open--
+			return
+		}
+	}
+}
+
+// ids returns the ids of the log's segments, oldest first.
+func (t *segments) ids() []uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.order)
+}
+
+func (t *segments) oldest() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.order) == 0 {
+		return 0
+	}
+	return t.order[0]
+}
+
+// counts returns the segments of the log, the spares, and all files.
+func (t *segments) counts() (log, spares, all int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.order), len(t.spares), t.filesLocked()
+}
+
+func (t *segments) filesLocked() int { return len(t.order) + len(t.spares) + len(t.retired) }
+
+// full tells whether the log has all but one of the segments that the limit
+// allows: the last one is for changes that carry no data.
+func (t *segments) full(more int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.most > 0 && len(t.order)+more >= t.most
+}
+
+// idle tells whether there is a spare, or a file that can become one.
+func (t *segments) idle() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.spares) > 0 || slices.ContainsFunc(t.retired, func(s *segment) bool { return s.refs == 0 })
+}
+
+// retire takes the segments before oldest out of the log. Their files become
+// spares when nobody reads them any more.
+func (t *segments) retire(oldest uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.order) > 0 && t.order[0] < oldest {
+		seg := t.byID[t.order[0]]
+		delete(t.byID, seg.id)
+		t.order = t.order[1:]
+		t.retired = append(t.retired, seg)
+	}
+}
+
+// take returns the id of a spare, making it if there is none.
+func (t *segments) take() (uint64, error) {
+	t.prep.Lock()
+	defer t.prep.Unlock()
+	if err := t.makeSpare(); err != nil {
+		return 0, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	id := t.spares[0]
+	t.spares = t.spares[1:]
+	return id, nil
+}
+
+// stock makes a spare if there is none.
+func (t *segments) stock() error {
+	t.prep.Lock()
+	defer t.prep.Unlock()
+	return t.makeSpare()
+}
+
+// makeSpare sees that there is a spare: a file of full size whose name is
+// durable. prep is held.
+func (t *segments) makeSpare() error {
+	t.mu.Lock()
+	if len(t.spares) > 0 {
+		t.mu.Unlock()
+		return nil
+	}
+	old := t.unreadLocked()
+	if old == nil && t.most > 0 && t.filesLocked() >= t.most {
+		t.mu.Unlock()
+		return fmt.Errorf("%w: the limit of %d segments is reached", ErrNoSpace, t.most)
+	}
+	id := t.nextID
+	t.nextID++
+	t.mu.Unlock()
+	if err := t.makeFile(id, old); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.spares = append(t.spares, id)
+	t.mu.Unlock()
+	return nil
+}
+
+// makeFile makes the file of segment id, of a retired segment's if there is one.
+func (t *segments) makeFile(id uint64, old *segment) error {
+	var err error
+	if old != nil {
+		err = t.d.Rename(segName(old.id), segName(id))
+		if err == nil {
+			err = syncDir(t.d, logDir)
+		}
+	} else {
+		err = makeSegment(t.d, segName(id), t.size, nil)
+	}
+	if errors.Is(err, disk.ErrNoSpace) {
+		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	if err != nil { // a sync may have failed: what the disk holds is not known
+		return t.poison(fmt.Errorf("new segment: %w", err))
+	}
+	return nil
+}
+
+// unreadLocked takes a retired segment that nobody reads, its file closed.
+func (t *segments) unreadLocked() *segment {
+	for i, seg := range t.retired {
+		if seg.refs == 0 {
+			t.retired = slices.Delete(t.retired, i, i+1)
+			t.closeLocked(seg)
+			return seg
+		}
+	}
+	return nil
+}
+
+func (t *segments) closeLocked(seg *segment) error {
+	if seg.f == nil {
+		return nil
+	}
+	err := seg.f.Close()
+	seg.f = nil
+	t.open--
+	return err
+}
+
+// drop removes the files of retired segments that nobody reads, but for one
+// that can become a spare.
+func (t *segments) drop() error {
+	var errs []error
+	for {
+		t.mu.Lock()
+		var seg *segment
+		if len(t.retired)+len(t.spares) > 1 {
+			seg = t.unreadLocked()
+		}
+		t.mu.Unlock()
+		if seg == nil {
+			return errors.Join(errs...)
+		}
+		if err := t.d.Remove(segName(seg.id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+}
+
+// close closes all files.
+func (t *segments) close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var errs []error
+	for _, seg := range t.byID {
+		errs = append(errs, t.closeLocked(seg))
+	}
+	for _, seg := range t.retired {
+		errs = append(errs, t.closeLocked(seg))
+	}
+	return errors.Join(errs...)
+}

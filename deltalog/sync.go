@@ -1,0 +1,163 @@
+package deltalog
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// maxUnsynced is how many bytes of log may be appended and not synced.
+const maxUnsynced = 64 << 20
+
+// dirtySegment is a segment that has something unsynced. It is held.
+type dirtySegment struct {
+	seg  *segment
+	upTo LSN // of its last batch
+}
+
+// group is the state of group commit. The goroutine that finds no fdatasync
+// under way begins one, for all that was appended until then; the others wait
+// for it, and one of those that came too late begins the next.
+type group struct {
+	lastLSN   atomic.Uint64 // of the last batch appended
+	syncedLSN atomic.Uint64
+	unsynced  atomic.Int64  // bytes
+	total     atomic.Uint64 // bytes ever appended, with headers and padding
+	salt      atomic.Uint32 // of the head
+	failed    atomic.Pointer[error]
+
+	mu      sync.Mutex
+	done    sync.Cond // an fdatasync has returned
+	running bool
+	dirty   []dirtySegment // in order of the log
+}
+
+func (g *group) init() { g.done.L = &g.mu }
+
+// LastLSN returns the LSN of the last batch appended.
+func (s *Store) LastLSN() LSN { return LSN(s.sync.lastLSN.Load()) }
+
+// SyncedLSN returns the LSN of the last batch that is known to be durable.
+func (s *Store) SyncedLSN() LSN { return LSN(s.sync.syncedLSN.Load()) }
+
+// Sync returns when all batches up to lsn survive the machine's death.
+func (s *Store) Sync(lsn LSN) error {
+	if plantAckEarly && lsn > 0 {
+		lsn--
+	}
+	g := &s.sync
+	lsn = min(lsn, s.LastLSN())
+	if s.SyncedLSN() >= lsn {
+		return nil
+	}
+	if s.closed.Load() {
+		return s.fault("sync", ErrClosed)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for s.SyncedLSN() < lsn {
+		if err := g.broken(); err != nil {
+			return s.fault("sync", err)
+		}
+		if g.running {
+			g.done.Wait()
+			continue
+		}
+		g.leadLocked(s.segs)
+	}
+	return nil
+}
+
+// leadLocked makes durable what was appended until now. It gives up mu while
+// the disk works.
+func (g *group) leadLocked(t *segments) {
+	g.running = true
+	target, bytes := g.lastLSN.Load(), g.unsynced.Load()
+	dirty := append([]dirtySegment(nil), g.dirty...)
+	g.mu.Unlock()
+	err := syncAll(dirty)
+	g.mu.Lock()
+	g.running = false
+	defer g.done.Broadcast()
+	if err != nil {
+		g.poison(err)
+		return
+	}
+	g.syncedLSN.Store(target)
+	g.unsynced.Add(-bytes)
+	for len(g.dirty) > 0 && g.dirty[0].upTo <= LSN(target) {
+		t.release(g.dirty[0].seg)
+		g.dirty = g.dirty[1:]
+	}
+}
+
+// syncAll syncs segments in the order of the log.
+func syncAll(dirty []dirtySegment) error {
+	for _, d := range dirty {
+		if plantSkipSync {
+			continue
+		}
+		err := d.seg.f.Sync()
+		if err != nil && plantRetryFsync {
+			err = d.seg.f.Sync()
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", segName(d.seg.id), err)
+		}
+	}
+	return nil
+}
+
+// appended notes a batch of n bytes that was written to seg. The caller has
+// the append lock.
+func (g *group) appended(t *segments, seg *segment, lsn LSN, n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.lastLSN.Store(uint64(lsn))
+	g.unsynced.Add(int64(n))
+	g.total.Add(uint64(n))
+	if k := len(g.dirty); k > 0 && g.dirty[k-1].seg == seg {
+		g.dirty[k-1].upTo = lsn
+		return
+	}
+	t.hold(seg)
+	g.dirty = append(g.dirty, dirtySegment{seg, lsn})
+}
+
+// began notes that the segment with header h is the head now.
+func (g *group) began(h *segHeader) {
+	g.salt.Store(h.salt)
+	g.total.Store(h.before + segHeaderSize)
+}
+
+// recovered sets where group commit begins: everything up to lsn is durable.
+func (g *group) recovered(lsn LSN) {
+	g.lastLSN.Store(uint64(lsn))
+	g.syncedLSN.Store(uint64(lsn))
+}
+
+// poison stops the store for good: what the disk holds is not known any more.
+// It returns what everybody is told from now on.
+func (g *group) poison(err error) error {
+	err = fmt.Errorf("%w: %w", ErrPoisoned, err)
+	if !g.failed.CompareAndSwap(nil, &err) {
+		return g.broken()
+	}
+	return err
+}
+
+// broken returns why the store has stopped, if it has.
+func (g *group) broken() error {
+	if err := g.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// throttle waits until not too much is unsynced.
+func (s *Store) throttle() error {
+	if s.sync.unsynced.Load() < maxUnsynced {
+		return nil
+	}
+	return s.Sync(s.LastLSN())
+}

@@ -1,0 +1,122 @@
+package deltalog
+
+// ckptState is what the last checkpoint reached.
+type ckptState struct {
+	lsn   LSN
+	pos   logPos
+	bytes uint64 // of log before it
+}
+
+// Checkpoint moves what the memtable holds into the index, and trims: segments
+// at the old end of the log of which nothing is live are freed.
+func (s *Store) Checkpoint() error {
+	s.checkpointing.Lock()
+	defer s.checkpointing.Unlock()
+	err := s.checkpointLocked()
+	if err == nil {
+		err = s.trimLocked()
+	}
+	return s.fault("checkpoint", err)
+}
+
+// checkpointLocked makes the index durable as of now. The log is synced first:
+// the index must never know what the log may lose.
+func (s *Store) checkpointLocked() error {
+	s.appending.Lock()
+	if err := s.usable(); err != nil {
+		s.appending.Unlock()
+		return err
+	}
+	h := &s.head
+	c := ckptState{h.lsn, logPos{h.seg.id, uint32(h.off)}, h.seg.hdr.before + uint64(h.off)}
+	if c.lsn == s.ckpt.lsn {
+		s.appending.Unlock()
+		return nil
+	}
+	s.x.freeze(c.lsn, c.pos)
+	s.appending.Unlock()
+	if err := s.Sync(c.lsn); err != nil {
+		return err
+	}
+	if err := s.x.flush(); err != nil {
+		return err
+	}
+	s.ckpt = c
+	s.ckptAt.Store(c.bytes)
+	return nil
+}
+
+// trimLocked frees the segments before the checkpoint of which nothing is live.
+func (s *Store) trimLocked() error {
+	live, ids, n := s.x.live(), s.segs.ids(), 0
+	for n < len(ids) && ids[n] < s.ckpt.pos.seg && live[ids[n]] == 0 {
+		n++
+	}
+	if n == 0 {
+		return s.moveLayersLocked(ids[0], live[ids[0]])
+	}
+	var b Batch
+	b.trim(ids[n])
+	lsn, err := s.append(&b, 0)
+	if err != nil {
+		return err
+	}
+	if err := s.Sync(lsn); err != nil {
+		return err
+	}
+	s.segs.retire(ids[n])
+	s.o.Log.Debug("trim", "store", s.dir, "segments", n, "oldest", ids[n])
+	return s.segs.drop()
+}
+
+// moveLayersLocked logs the records of all layers anew if they are all that is
+// live in the oldest segment: they hardly ever change, and would keep it for
+// good. The next checkpoint can trim it then.
+func (s *Store) moveLayersLocked(oldest uint64, live int64) error {
+	if oldest >= s.ckpt.pos.seg {
+		return nil
+	}
+	var b Batch
+	var bytes int64
+	var bad error
+	err := s.x.each(tableLayer, []byte{}, nil, func(p pair) bool {
+		l, err := decodeLayer(keyLayer(p.key), valueRecord(p.val))
+		if bad = err; bad != nil {
+			return false
+		}
+		b.Layer(l)
+		if at := valuePointer(p.val); at.seg == oldest {
+			bytes += int64(at.size)
+		}
+		return true
+	})
+	if err == nil {
+		err = bad
+	}
+	if err != nil || bytes == 0 || bytes != live {
+		return err
+	}
+	_, err = s.append(&b, 0)
+	return err
+}
+
+// reclaim tries to free segments when there is no room, and tells whether
+// trying again makes sense.
+func (s *Store) reclaim() bool {
+	s.checkpointing.Lock()
+	stale := s.ckpt.lsn != s.LastLSN()
+	s.checkpointing.Unlock()
+	if !stale {
+		return false
+	}
+	_, _, before := s.segs.counts()
+	err := s.Checkpoint()
+	_, _, after := s.segs.counts()
+	return err == nil && (after < before || s.segs.idle())
+}
+
+// logBytes returns the bytes ever appended, with headers and padding.
+func (s *Store) logBytes() uint64 { return s.sync.total.Load() }
+
+// ckptBytes returns what logBytes was at the last checkpoint.
+func (s *Store) ckptBytes() uint64 { return s.ckptAt.Load() }

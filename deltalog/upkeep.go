@@ -1,0 +1,108 @@
+package deltalog
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// When a checkpoint begins by itself, and when what was appended is synced by
+// itself.
+const (
+	checkpointBytes = 64 << 20 // of log
+	checkpointKeys  = 100_000
+	syncWithin      = time.Second
+)
+
+// upkeep is what the store does by itself: syncs and covering COMMITs by time
+// (one goroutine), and spares and checkpoints (another). A Manual store has
+// neither, and all methods do nothing.
+type upkeep struct {
+	stopped context.CancelFunc
+	running sync.WaitGroup
+	moved   chan struct{} // something was appended
+	due     chan struct{} // a spare was taken, or a checkpoint may be due
+}
+
+func (u *upkeep) start(s *Store) {
+	ctx, stop := context.WithCancel(context.Background())
+	u.stopped = stop
+	u.moved, u.due = make(chan struct{}, 1), make(chan struct{}, 1)
+	wake(u.due)
+	u.running.Go(func() { u.syncs(ctx, s) })
+	u.running.Go(func() { u.checkpoints(ctx, s) })
+}
+
+// stop ends the goroutines and waits for them.
+func (u *upkeep) stop() {
+	if u.stopped != nil {
+		u.stopped()
+		u.running.Wait()
+	}
+}
+
+// appended and rotated wake the goroutines.
+func (u *upkeep) appended() { wake(u.moved) }
+func (u *upkeep) rotated()  { wake(u.due) }
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // awake, or there is none: the channel is nil
+	}
+}
+
+// syncs syncs what was appended within syncWithin, and covers the tail when
+// nothing more comes.
+func (u *upkeep) syncs(ctx context.Context, s *Store) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-u.moved:
+		}
+		for covered := false; !covered; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(syncWithin / 2):
+			}
+			var err error
+			if last := s.LastLSN(); s.SyncedLSN() < last {
+				err = s.Sync(last)
+			} else {
+				err, covered = s.cover(), true
+			}
+			if err != nil && !errors.Is(err, ErrNoSpace) {
+				s.o.Log.Error("sync", "store", s.dir, "err", err)
+				return // the store has stopped; callers are told
+			}
+			wake(u.due)
+		}
+	}
+}
+
+// checkpoints keeps a spare ready and checkpoints when much has changed.
+func (u *upkeep) checkpoints(ctx context.Context, s *Store) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-u.due:
+		}
+		if err := s.segs.stock(); err != nil && !errors.Is(err, ErrNoSpace) {
+			s.o.Log.Error("new segment", "store", s.dir, "err", err)
+			return
+		}
+		keys, _ := s.x.dirty()
+		if keys < checkpointKeys && s.logBytes()-s.ckptBytes() < checkpointBytes {
+			continue
+		}
+		if err := s.Checkpoint(); err != nil {
+			// The log has everything, and the next open rebuilds the index.
+			s.o.Log.Error("checkpoint", "store", s.dir, "err", err)
+			return
+		}
+	}
+}
