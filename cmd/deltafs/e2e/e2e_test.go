@@ -1,0 +1,55 @@
+//go:build e2e && linux
+
+package e2e
+
+import (
+	"testing"
+)
+
+// TestFunctional runs every operation that the client of the kernel knows.
+func TestFunctional(t *testing.T) {
+	t.Parallel()
+	newGuest(t).run("functional.sh")
+}
+
+// TestRealWork runs git, tar, the Go compiler and sqlite over a mount, deletes
+// thousands of files, and proves that the base is bit for bit what it was.
+func TestRealWork(t *testing.T) {
+	t.Parallel()
+	g := newGuest(t)
+	g.memory = "3072M"
+	g.makeRepo()
+	g.run("realwork.sh")
+}
+
+// TestKill kills the server with SIGKILL under load, several times.
+func TestKill(t *testing.T) {
+	t.Parallel()
+	newGuest(t).run("kill.sh")
+}
+
+// TestCopyOnWrite shows that a small write into a base file costs the same space
+// and time whatever the size of the file.
+func TestCopyOnWrite(t *testing.T) {
+	t.Parallel()
+	newGuest(t).run("cow.sh")
+}
+
+// TestReadOnlyBase serves bases that nobody can write, as a user who owns nothing.
+func TestReadOnlyBase(t *testing.T) {
+	t.Parallel()
+	g := newGuest(t)
+	g.modules = "loop squashfs"
+	g.run("readonly.sh")
+}
+
+// TestPowerCut cuts the power of a machine that writes, and starts it again.
+func TestPowerCut(t *testing.T) {
+	t.Parallel()
+	g := newGuest(t)
+	g.addDisk("store.img", 512<<20)
+	g.cut = true
+	g.run("powercut.sh")
+	g.cut = false
+	g.run("powercut-after.sh")
+}

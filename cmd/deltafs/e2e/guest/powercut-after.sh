@@ -1,0 +1,16 @@
+# powercut-after.sh: the same machine after its power came back.
+. /out/guest/lib.sh
+mkdir -p /mnt/disk
+mount /dev/ubdb /mnt/disk || { echo "FAIL disk"; finish; }
+unpack_base
+here fsck-after-power-cut 'deltafs fsck /mnt/disk/store'
+serve "$B" /mnt/disk/store 2049 && mount_nfs 2049 || { echo "FAIL mount"; finish; }
+# The store syncs by itself each second; on a busy machine a sync takes a while.
+check prefix-of-history 'probe prefix h /out/history 5'
+check synced-survives-power-cut 'probe prefix h /out/history 0'
+check store-is-writeable 'echo x > after && echo more >> README.md'
+unmount
+stop
+here fsck 'deltafs fsck /mnt/disk/store'
+here rebuilt-index-equals-old 'deltafs fsck --rebuild /mnt/disk/store'
+finish

@@ -1,0 +1,61 @@
+//go:build linux
+
+// Command probe does in an end-to-end guest what a shell cannot do, or cannot do
+// fast enough: one static program, where each fork of the guest costs 20 ms.
+//
+//	probe tree [-atime] DIR       one line for each object below DIR, contents hashed
+//	probe mk DIR N SIZE           create N files
+//	probe mmap FILE               write through a shared mapping and read it back
+//	probe sock FILE               make a socket
+//	probe excl FILE               create with O_EXCL
+//	probe direct FILE             write and read with O_DIRECT
+//	probe readdir-delete DIR      delete while listing
+//	probe patch BYTES OFFSET FILE...  write and sync in each file; prints the fastest
+//	probe json KEY                a number of the JSON object on stdin
+//	probe write DIR N LOG         write and sync N files, log each once it is synced
+//	probe written DIR LOG         what is logged is there
+//	probe history DIR LOG         a history of changes without end, logged with times
+//	probe prefix DIR LOG SECONDS  DIR is a prefix of that history
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "probe:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	commands := map[string]func([]string) error{
+		"tree": tree, "mk": mk, "mmap": mmap, "sock": sock, "excl": excl, "direct": direct,
+		"readdir-delete": readdirDelete, "patch": patch, "json": jsonNumber, "write": write,
+		"written": written, "history": history, "prefix": prefix,
+	}
+	if len(args) == 0 || commands[args[0]] == nil {
+		return fmt.Errorf("no such command: %q", args)
+	}
+	return commands[args[0]](args[1:])
+}
+
+// need checks the number of arguments.
+func need(args []string, n int, usage string) error {
+	if len(args) < n {
+		return fmt.Errorf("usage: probe %s", usage)
+	}
+	return nil
+}
+
+// number is a decimal argument.
+func number(s string) (int64, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("number %q: %w", s, err)
+	}
+	return n, nil
+}
