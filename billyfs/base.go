@@ -64,6 +64,7 @@ type base struct {
 	files int // entries of objs that are not directories
 
 	lists listCache
+	dirs  listCache // subdirectories alone; see subdirs
 	fds   fdCache
 	warns warnings
 }
@@ -89,6 +90,7 @@ func openBase(fsys billy.Filesystem, key [32]byte, o baseOptions) (*base, error)
 	}
 	b.opened = b.now()
 	b.lists.init(maxListed)
+	b.dirs.init(maxListed / 4)
 	b.fds.init(maxOpenFiles)
 	if err := b.openRoot(); err != nil {
 		return nil, err

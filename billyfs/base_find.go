@@ -33,7 +33,9 @@ func (b *base) search(h Handle) (*object, error) {
 		}
 	}
 	list, err := b.ReadDir(h.Parent)
-	if err != nil {
+	if k := KindOf(err); k == NotDir {
+		return nil, staleIno("find", h.Ino)
+	} else if err != nil {
 		return nil, err
 	}
 	for i := range list {
@@ -57,23 +59,21 @@ func (b *base) searchDir(dir Ino, bytes []byte, want Ino) error {
 	if len(bytes) == 0 {
 		return staleIno("find", want)
 	}
-	list, err := b.ReadDir(dir)
+	l, err := b.subdirs(dir)
 	if err != nil {
 		return err
 	}
-	for i := range list {
-		e := &list[i]
-		switch {
-		case e.Type != TypeDir || byte(e.Ino) != bytes[0]:
-		case len(bytes) == 1:
-			if e.Ino == want {
-				return nil // ReadDir has entered it
-			}
-		default:
-			err := b.searchDir(e.Ino, bytes[1:], want)
-			if k := KindOf(err); k != Stale && k != Access {
-				return err
-			}
+	for i := range l.entries {
+		e := &l.entries[i]
+		if e.Type != TypeDir || byte(e.Ino) != bytes[0] || len(bytes) == 1 && e.Ino != want {
+			continue
+		}
+		o, err := b.meet(e.Ino, place{dir, e.Name})
+		if err == nil && len(bytes) > 1 {
+			err = b.searchDir(o.ino, bytes[1:], want)
+		}
+		if k := KindOf(err); k != Stale && k != Access {
+			return err
 		}
 	}
 	return staleIno("find", want)

@@ -1,6 +1,7 @@
 package billyfs
 
 import (
+	"io/fs"
 	"slices"
 	"sync"
 )
@@ -96,35 +97,54 @@ func (b *base) ReadDir(dir Ino) ([]DirEntry, error) {
 
 // dirLinks is the link count of a directory whose file system does not say it.
 func (b *base) dirLinks(dir Ino) (uint32, error) {
-	l, err := b.list(dir)
+	l, err := b.subdirs(dir)
 	if err != nil {
 		return 0, err
 	}
 	return 2 + l.subdirs, nil
 }
 
-// list returns the listing of a directory: a cached one as long as the
-// directory's times are what they were, which is asked once a second.
+// list returns the listing of a directory, a cached one if it is current.
 func (b *base) list(dir Ino) (*listing, error) {
+	return b.listBy(&b.lists, dir, b.readList)
+}
+
+// subdirs returns a listing that holds at least the subdirectories. It does not
+// look at each entry, and does not make it known.
+func (b *base) subdirs(dir Ino) (*listing, error) {
+	if _, ok := b.fs.(namer); !ok {
+		return b.list(dir)
+	}
+	if l := b.lists.get(dir); l != nil {
+		if _, st, err := b.stat(dir, true); err == nil && b.current(l, st) {
+			return l, nil
+		}
+	}
+	return b.listBy(&b.dirs, dir, b.readSubdirs)
+}
+
+// listBy returns a cached listing as long as the directory's times are what
+// they were, which is asked once a second, or else what read does.
+func (b *base) listBy(c *listCache, dir Ino, read func(Ino, *stat) (*listing, error)) (*listing, error) {
 	o, st, err := b.stat(dir, true)
 	if err != nil {
 		return nil, err
 	}
-	if l := b.lists.get(dir); l != nil && b.current(l, st) {
-		return l, nil
-	}
 	if o.typ != TypeDir {
 		return nil, &Error{Op: "readdir", Path: inoName(dir), Kind: NotDir}
+	}
+	if l := c.get(dir); l != nil && b.current(l, st) {
+		return l, nil
 	}
 	// The times are read before the names: a change in between shows later.
 	if _, st, err = b.stat(dir, b.immutable); err != nil {
 		return nil, err
 	}
-	l, err := b.readList(dir, st)
+	l, err := read(dir, st)
 	if err != nil {
 		return nil, err
 	}
-	b.lists.put(dir, l)
+	c.put(dir, l)
 	return l, nil
 }
 
@@ -170,6 +190,33 @@ func (b *base) readList(dir Ino, st *stat) (*listing, error) {
 		}
 		l.entries = append(l.entries, e)
 	}
+	sortEntries(l.entries)
+	return l, nil
+}
+
+// namer is a file system that lists names and types without a look at each file.
+type namer interface {
+	Names(dir string) ([]fs.DirEntry, error)
+}
+
+func (b *base) readSubdirs(dir Ino, st *stat) (*listing, error) {
+	p, err := b.path(dir)
+	if err != nil {
+		return nil, err
+	}
+	all, err := b.fs.(namer).Names(p)
+	if err != nil {
+		return nil, b.wrap("readdir", p, err, Stale)
+	}
+	l := &listing{st: st}
+	for _, e := range all {
+		if name := e.Name(); e.IsDir() && validName(name) {
+			l.entries = append(l.entries, DirEntry{
+				Name: name, Cookie: b.cookie(name), Ino: b.id.plain(dir, name), Type: TypeDir,
+			})
+		}
+	}
+	l.subdirs = uint32(len(l.entries))
 	sortEntries(l.entries)
 	return l, nil
 }

@@ -165,6 +165,20 @@ func (f *FS) ReadDir(name string) ([]fs.FileInfo, error) {
 	return infos, nil
 }
 
+// Names lists a directory as the system does, in no order: names and types,
+// without looking at the entries where the system can do that. It is what to
+// use when a directory is large and little of it matters. Info must not be
+// called on what it returns.
+func (f *FS) Names(name string) ([]fs.DirEntry, error) {
+	d, err := f.open(name, dirFlags)
+	if err != nil {
+		return nil, f.wrap("readdir", name, err)
+	}
+	defer d.Close()
+	list, err := d.ReadDir(-1)
+	return list, f.wrap("readdir", name, err)
+}
+
 func (f *FS) readDir(name string) ([]fs.FileInfo, error) {
 	d, err := f.open(name, dirFlags)
 	if err != nil {
