@@ -123,7 +123,8 @@ func (c *conn) deadline(t time.Time) {
 }
 
 // Write takes a reply from go-nfs, perhaps in pieces, and sends it when it is
-// whole.
+// whole. It never fails: go-nfs would stop taking replies, and then wait
+// forever with the next. A broken connection is closed, and Read ends it.
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,8 +134,9 @@ func (c *conn) Write(p []byte) (int, error) {
 		if len(c.partial) < n {
 			break
 		}
-		if len(c.queue) == 0 {
-			return 0, errors.New("reply without a call")
+		if len(c.queue) == 0 { // closed
+			c.partial = nil
+			break
 		}
 		a := c.queue[0]
 		rec := mend(a, c.partial[4:n])
@@ -146,11 +148,11 @@ func (c *conn) Write(p []byte) (int, error) {
 			c.queue = c.queue[1:]
 		}
 		c.partial = append(c.partial[:0], c.partial[n:]...)
-		c.broken = c.broken || err != nil
-		c.replied.Broadcast()
 		if err != nil {
-			return 0, err
+			c.broken = true
+			c.Conn.Close()
 		}
+		c.replied.Broadcast()
 	}
 	return len(p), nil
 }

@@ -54,3 +54,7 @@ func invalid(op, path string) error {
 func unsupported(op, path string) error {
 	return &billyfs.Error{Op: op, Path: path, Kind: billyfs.NotSupported}
 }
+
+func tooBig(op, path string) error {
+	return &billyfs.Error{Op: op, Path: path, Kind: billyfs.TooBig}
+}

@@ -53,7 +53,7 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 
 func (f *file) Write(p []byte) (int, error) {
 	if f.off < 0 || f.off > math.MaxInt64-int64(len(p)) {
-		return 0, f.v.done("write", f.path, invalid("write", f.path))
+		return 0, f.v.done("write", f.path, tooBig("write", f.path))
 	}
 	if len(p) == 0 {
 		return 0, nil
@@ -77,8 +77,8 @@ func (f *file) Seek(off int64, whence int) (int64, error) {
 		}
 		off += int64(a.Size)
 	}
-	if off < 0 {
-		return 0, f.v.done("seek", f.path, invalid("seek", f.path))
+	if off < 0 { // NFS offsets are unsigned
+		return 0, f.v.done("seek", f.path, tooBig("seek", f.path))
 	}
 	f.off = off
 	return off, nil
