@@ -29,7 +29,7 @@ func (f *FS) Chtimes(name string, atime, mtime time.Time) error {
 // Link gives the object at name, a symlink itself, a further name.
 func (f *FS) Link(name, link string) error {
 	const op = "link"
-	at, err := f.walker(op, false).must(name, false)
+	at, err := f.resolver(op, false).must(name, false)
 	if err != nil {
 		return pathError(op, name, err)
 	}
@@ -58,7 +58,7 @@ func (f *FS) Mkfifo(name string, mode uint32) error {
 func (f *FS) Socket(name string) error { return f.Mknod(name, TypeSocket|0o755, 0, 0) }
 
 func (f *FS) set(op, name string, follow bool, s SetAttr) error {
-	at, err := f.walker(op, false).must(name, follow)
+	at, err := f.resolver(op, false).must(name, follow)
 	if err == nil {
 		_, err = f.t.SetAttr(f.caller, at.attr.Ino, s)
 	}

@@ -24,10 +24,10 @@ type spot struct {
 	attr  Attr // if found
 }
 
-// walker resolves one path of an FS. It keeps the directories that it came
+// resolver resolves one path of an FS. It keeps the directories that it came
 // through, so that ".." in a symlink leads back up the way that it came and
 // cannot leave the root.
-type walker struct {
+type resolver struct {
 	f     *FS
 	op    string
 	make  bool   // make missing parents
@@ -37,8 +37,8 @@ type walker struct {
 	links int
 }
 
-func (f *FS) walker(op string, mkdirs bool) *walker {
-	return &walker{f: f, op: op, make: mkdirs, perm: parentMode, stack: []Ino{f.t.Root()}, floor: 1}
+func (f *FS) resolver(op string, mkdirs bool) *resolver {
+	return &resolver{f: f, op: op, make: mkdirs, perm: parentMode, stack: []Ino{f.t.Root()}, floor: 1}
 }
 
 // split returns the components of a path, or ErrCrossedBoundary.
@@ -61,7 +61,7 @@ func clean(name string) string {
 func lastName(name string) string { return path.Base(filepath.ToSlash(name)) }
 
 // must is find for a path that has to exist.
-func (w *walker) must(name string, follow bool) (spot, error) {
+func (w *resolver) must(name string, follow bool) (spot, error) {
 	at, err := w.find(name, follow)
 	if err == nil && !at.found {
 		err = failName(w.op, at.dir, at.name, NotExist, nil)
@@ -70,7 +70,7 @@ func (w *walker) must(name string, follow bool) (spot, error) {
 }
 
 // mustDir is must for a directory.
-func (w *walker) mustDir(name string) (spot, error) {
+func (w *resolver) mustDir(name string) (spot, error) {
 	at, err := w.must(name, true)
 	if err == nil && at.attr.Mode&TypeMask != TypeDir {
 		err = fail(w.op, at.attr.Ino, NotDir, nil)
@@ -80,7 +80,7 @@ func (w *walker) mustDir(name string) (spot, error) {
 
 // find resolves a path. Only the last component may be missing; if it is a
 // symlink it is followed if follow says so.
-func (w *walker) find(name string, follow bool) (spot, error) {
+func (w *resolver) find(name string, follow bool) (spot, error) {
 	parts, err := split(name)
 	if err != nil {
 		return spot{}, err
@@ -99,7 +99,7 @@ func (w *walker) find(name string, follow bool) (spot, error) {
 }
 
 // enter walks to a directory that becomes the root.
-func (w *walker) enter(parts []string) error {
+func (w *resolver) enter(parts []string) error {
 	at, err := w.walk(parts, true)
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func (w *walker) enter(parts []string) error {
 	return nil
 }
 
-func (w *walker) walk(parts []string, follow bool) (spot, error) {
+func (w *resolver) walk(parts []string, follow bool) (spot, error) {
 	for len(parts) > 0 {
 		name, last := parts[0], len(parts) == 1
 		parts = parts[1:]
@@ -155,7 +155,7 @@ func (w *walker) walk(parts []string, follow bool) (spot, error) {
 	return spot{dir: top, found: err == nil, attr: a}, err
 }
 
-func (w *walker) look(name string) (spot, error) {
+func (w *resolver) look(name string) (spot, error) {
 	at := spot{dir: w.stack[len(w.stack)-1], name: name}
 	a, err := w.f.t.Lookup(at.dir, name)
 	if KindOf(err) == NotExist {
@@ -165,7 +165,7 @@ func (w *walker) look(name string) (spot, error) {
 	return at, err
 }
 
-func (w *walker) push(at spot) error {
+func (w *resolver) push(at spot) error {
 	if at.attr.Mode&TypeMask != TypeDir {
 		return failName(w.op, at.dir, at.name, NotDir, nil)
 	}
@@ -174,7 +174,7 @@ func (w *walker) push(at spot) error {
 }
 
 // mkdir makes a missing parent, if this walk does that.
-func (w *walker) mkdir(at spot) (spot, error) {
+func (w *resolver) mkdir(at spot) (spot, error) {
 	if !w.make {
 		return at, failName(w.op, at.dir, at.name, NotExist, nil)
 	}
@@ -189,7 +189,7 @@ func (w *walker) mkdir(at spot) (spot, error) {
 
 // target returns the components that a symlink stands for. Those of an
 // absolute one begin at the root.
-func (w *walker) target(ino Ino) ([]string, error) {
+func (w *resolver) target(ino Ino) ([]string, error) {
 	if w.links++; w.links > maxLinks {
 		return nil, fail(w.op, ino, Invalid, errLoop)
 	}
