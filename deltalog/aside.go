@@ -16,14 +16,8 @@ const keptAside = 8
 // can be repeated by the next recovery if a crash comes between.
 func (r *recovery) clean() error {
 	s := r.s
-	for _, h := range r.c.hdrs[r.first:] {
-		// Read from memory after a kill, it may not be on the disk yet.
-		if err := r.syncSegment(h.id); err != nil {
-			return err
-		}
-		if h.id == r.at.seg {
-			break
-		}
+	if err := r.harden(); err != nil {
+		return err
 	}
 	s.segs.forget(r.old, r.at.seg)
 	if err := r.setAside(); err != nil {
@@ -34,22 +28,64 @@ func (r *recovery) clean() error {
 			return err
 		}
 	}
-	return r.spares()
+	if err := r.spares(); err != nil {
+		return err
+	}
+	return syncDir(s.o.FS, logDir) // names made by a process that was killed
 }
 
-func (r *recovery) syncSegment(id uint64) error {
-	seg, err := r.s.segs.acquire(id)
+// harden makes durable what was replayed and is not known to be. It is written
+// anew first: if a sync has failed before the process ended, the kernel may
+// show data that it has given up, and say that there is nothing to sync.
+func (r *recovery) harden() error {
+	for i := r.first; i < len(r.c.hdrs) && r.c.hdrs[i].id <= r.at.seg; i++ {
+		end, last := r.c.ends[i], r.lsn
+		if r.c.hdrs[i].id == r.at.seg {
+			end = int64(r.at.off)
+		} else {
+			last = r.c.hdrs[i+1].first - 1
+		}
+		if last <= r.synced && r.c.hdrs[i].first <= r.synced {
+			continue
+		}
+		if err := r.rewrite(&r.c.hdrs[i], end); err != nil {
+			return fmt.Errorf("%s: %w", segName(r.c.hdrs[i].id), err)
+		}
+	}
+	return nil
+}
+
+// rewrite writes and syncs what a segment holds that is not known to be synced.
+func (r *recovery) rewrite(h *segHeader, end int64) error {
+	seg, err := r.s.segs.acquire(h.id)
 	if err != nil {
 		return err
 	}
 	defer r.s.segs.release(seg)
+	from := int64(0)
+	if h.first <= r.synced {
+		sc := newScanner(seg.f, h, end)
+		for sc.lsn <= r.synced {
+			if _, err := sc.batch(); err != nil {
+				return err
+			}
+		}
+		from = sc.pos
+	}
+	p := make([]byte, min(end-from, 1<<20))
+	for ; from < end; from += int64(len(p)) {
+		p = p[:min(end-from, int64(len(p)))]
+		if _, err := seg.f.ReadAt(p, from); err != nil {
+			return err
+		}
+		if _, err := seg.f.WriteAt(p, from); err != nil {
+			return err
+		}
+	}
 	if plantSkipSync {
 		return nil
 	}
-	if err := seg.f.Sync(); err != nil {
-		return fmt.Errorf("%s: %w", segName(id), err)
-	}
-	return nil
+	return seg.f.Sync()
 }
 
 // setAside keeps what is cut off: the torn tail as a copy, and the segments
@@ -72,17 +108,22 @@ func (r *recovery) setAside() error {
 			r.s.o.Log.Warn("torn tail of a crash cut off", "store", r.s.dir, "after LSN", r.lsn, "kept", name)
 		}
 	}
-	for _, id := range orphans {
+	// The newest first, each durably: a crash must not leave a segment whose
+	// predecessor has gone, for that looks like damage.
+	for _, id := range slices.Backward(orphans) {
 		name := path.Join(asideDir, path.Base(segName(id)))
 		r.s.o.Log.Warn("segment behind a torn tail cut off", "store", r.s.dir, "kept", name)
 		if err := d.Rename(segName(id), name); err != nil {
+			return err
+		}
+		if err := errors.Join(syncDir(d, asideDir), syncDir(d, logDir)); err != nil {
 			return err
 		}
 	}
 	if err := r.pruneAside(); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(d, asideDir), syncDir(d, logDir))
+	return syncDir(d, asideDir)
 }
 
 // orphans returns the begun segments that are not part of the log, but those

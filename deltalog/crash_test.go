@@ -1,0 +1,62 @@
+package deltalog
+
+import (
+	"os"
+	"strconv"
+	"testing"
+)
+
+// crashScale returns how many histories of the usual number to run: a tenth
+// under the race detector and -short, DELTAFS_SOAK times as many when that is
+// set.
+func crashScale(t *testing.T, n int) (from, to int) {
+	if s := os.Getenv("DELTAFS_HISTORY"); s != "" { // one, to see it again
+		i, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i, i + 1
+	}
+	if s := os.Getenv("DELTAFS_SOAK"); s != "" {
+		f, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return 0, n * f
+	}
+	if testing.Short() || raceDetector {
+		return 0, n / 10
+	}
+	return 0, n
+}
+
+// TestCrash crashes many histories at every write and sync, recovers, and
+// compares with what the store was told.
+func TestCrash(t *testing.T) {
+	from, to := crashScale(t, 200)
+	plan := crashPlan{lives: 3, steps: 40, seeds: 1, every: 40}
+	tally := newTally()
+	for seed := from; seed < to; seed++ {
+		if err := runHistory(uint64(seed), plan, tally); err != nil {
+			t.Fatalf("DELTAFS_HISTORY=%d: %v", seed, err)
+		}
+	}
+	t.Logf("%d histories, %d crash states, %d of them crashes of a recovery; %d distinct images; %d rotations, %d recycled, %d trims, %d reopens",
+		tally.histories, tally.crashes+tally.again, tally.again, len(tally.images), tally.rotations, tally.recycled, tally.trims, tally.reopen)
+	if to-from < 10 {
+		return
+	}
+	n := to - from
+	for what, enough := range map[string]bool{
+		"distinct images":        len(tally.images) >= 100*n,
+		"crashes of recoveries":  tally.again >= n,
+		"rotations":              tally.rotations >= 5*n,
+		"recycled segments":      tally.recycled >= n,
+		"trims":                  tally.trims >= n,
+		"clean closes and opens": tally.reopen >= n,
+	} {
+		if !enough {
+			t.Errorf("too few %s for %d histories", what, n)
+		}
+	}
+}
