@@ -3,7 +3,10 @@
 package billyfs
 
 import (
+	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -132,7 +135,8 @@ func TestBaseAttributesAreReal(t *testing.T) {
 	}
 }
 
-// asUser runs the named test in a child process that is not root.
+// asUser tells whether the process is an ordinary user's. If it is root's, it
+// runs the test again in a child process as nobody, with dir in the environment.
 func asUser(t *testing.T, dir string) bool {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -141,15 +145,23 @@ func asUser(t *testing.T, dir string) bool {
 	if os.Getenv("BILLYFS_CHILD") != "" {
 		t.Fatal("still root")
 	}
-	exe, err := os.Executable()
+	// The test's program lies where nobody else may look.
+	self, err := os.Executable()
 	must(t, err)
-	cmd := childCommand(exe, "-test.run=^"+t.Name()+"$", "-test.count=1")
+	program, err := os.ReadFile(self)
+	must(t, err)
+	exe := filepath.Join(sharedTempDir(t), "test")
+	must(t, os.WriteFile(exe, program, 0o755))
+	cmd := childCommand(exe, "-test.run=^"+t.Name()+"$", "-test.count=1", "-test.v")
 	cmd.Env = append(os.Environ(), "BILLYFS_CHILD="+dir)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		if strings.Contains(err.Error(), "permission denied") || strings.Contains(err.Error(), "not permitted") {
-			t.Skip("cannot become another user: ", err)
-		}
+	out, err := cmd.CombinedOutput()
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		t.Skip("cannot become another user: ", err)
+	case err != nil:
 		t.Fatalf("%v\n%s", err, out)
+	case !strings.Contains(string(out), "--- PASS: "+t.Name()):
+		t.Fatalf("the test did not run:\n%s", out)
 	}
 	return false
 }

@@ -195,7 +195,9 @@ func TestDeepHandles(t *testing.T) {
 	r := newRig(t, base, filepath.Join(t.TempDir(), "store"))
 	all := handlesOf(t, r)
 	for p, h := range all {
-		r.reopen(false)
+		if depth := strings.Count(p, "/"); strings.HasSuffix(p, "file") || depth >= MaxAncestors-1 {
+			r.reopen(false)
+		}
 		wantHandle(t, r, p, h)
 		if strings.HasSuffix(p, "file") {
 			if s := r.content(h.Ino); s != strings.TrimSuffix(p, "file") {
