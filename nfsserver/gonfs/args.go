@@ -31,6 +31,9 @@ func (c *call) args(shape string, r *reader, out, tag []byte) []byte {
 			out = append(out, r.take(4)...)
 		case '8':
 			out = append(out, r.take(8)...)
+		case 'w':
+			c.stable = r.u32()
+			out = put32(out, c.stable)
 		case 's':
 			out = c.attributes(r, out)
 		case 'g':

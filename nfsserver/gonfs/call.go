@@ -31,11 +31,12 @@ const (
 )
 
 // shapes are the arguments of each procedure: h handle, n name, p path, d data,
-// 4 and 8 plain bytes, s attributes, g guard, c how to create, k node.
+// 4 and 8 plain bytes, w how stable, s attributes, g guard, c how to create,
+// k node.
 var shapes = [...]string{
 	nfs.NFSProcedureNull: "", nfs.NFSProcedureGetAttr: "h", nfs.NFSProcedureSetAttr: "hsg",
 	nfs.NFSProcedureLookup: "hn", nfs.NFSProcedureAccess: "h4", nfs.NFSProcedureReadlink: "h",
-	nfs.NFSProcedureRead: "h84", nfs.NFSProcedureWrite: "h844d", nfs.NFSProcedureCreate: "hnc",
+	nfs.NFSProcedureRead: "h84", nfs.NFSProcedureWrite: "h84wd", nfs.NFSProcedureCreate: "hnc",
 	nfs.NFSProcedureMkDir: "hns", nfs.NFSProcedureSymlink: "hnsp", nfs.NFSProcedureMkNod: "hnk",
 	nfs.NFSProcedureRemove: "hn", nfs.NFSProcedureRmDir: "hn", nfs.NFSProcedureRename: "hnhn",
 	nfs.NFSProcedureLink: "hhn", nfs.NFSProcedureReadDir: "h884", nfs.NFSProcedureReadDirPlus: "h8844",
@@ -54,6 +55,8 @@ type call struct {
 	caller billyfs.Caller
 	set    billyfs.SetAttr // the attributes asked for; go-nfs is not shown them
 	how    billyfs.CreateHow
+	groups []uint32
+	stable uint32 // of a WRITE: UNSTABLE, DATA_SYNC or FILE_SYNC
 	node   uint32 // type of a MKNOD
 	link   linkArgs
 	// status is that of the last call on the tree: it replaces what go-nfs
@@ -106,7 +109,7 @@ func parse(rec []byte, id uint64, tag func(id uint64) []byte) (answer, error) {
 		return a, nil
 	}
 	c.proc = nfs.NFSProcedure(proc)
-	c.caller = callerOf(flavor, cred)
+	c.caller, c.groups = callerOf(flavor, cred)
 	// Credentials are not for go-nfs: a call goes on without.
 	out := put32(make([]byte, 0, len(rec)+64), c.xid, 0, 2, c.prog, 3, proc, 0, 0, 0, 0)
 	if c.prog == progMount {
@@ -130,16 +133,20 @@ func parse(rec []byte, id uint64, tag func(id uint64) []byte) (answer, error) {
 func accepted(xid, stat uint32) []byte { return put32(nil, xid, 1, 0, 0, 0, stat) }
 
 // callerOf reads AUTH_SYS; whoever sends something else is nobody.
-func callerOf(flavor uint32, cred []byte) billyfs.Caller {
+func callerOf(flavor uint32, cred []byte) (billyfs.Caller, []uint32) {
 	const nobody = 0xfffffffe
 	r := &reader{b: cred}
 	r.u32()
 	r.opaque(255)
 	c := billyfs.Caller{UID: r.u32(), GID: r.u32()}
-	if flavor != 1 || r.bad {
-		return billyfs.Caller{UID: nobody, GID: nobody}
+	var groups []uint32
+	for n := r.u32(); n > 0 && len(groups) < 16 && !r.bad; n-- {
+		groups = append(groups, r.u32())
 	}
-	return c
+	if flavor != 1 || r.bad {
+		return billyfs.Caller{UID: nobody, GID: nobody}, nil
+	}
+	return c, groups
 }
 
 // mount copies the arguments of a MOUNT call; go-nfs has only three of its

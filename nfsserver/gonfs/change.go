@@ -29,7 +29,8 @@ func (c *change) set(op, p string, s billyfs.SetAttr) error {
 			s.Guard = &a.Ctime
 		}
 	}
-	_, err = c.h.fs.SetAttr(c.caller(), a.Ino, s)
+	ch, err := c.h.fs.SetAttr(c.caller(), a.Ino, s)
+	c.h.acked(ch)
 	return c.done(op, p, err)
 }
 
@@ -78,7 +79,8 @@ func (c *change) node(p string, typ, major, minor uint32, perm os.FileMode) erro
 	if err != nil {
 		return c.done("mknod", p, err)
 	}
-	a, _, err := c.h.fs.Mknod(c.caller(), at.ino, at.name, typ, major, minor, c.wanted(perm))
+	a, ch, err := c.h.fs.Mknod(c.caller(), at.ino, at.name, typ, major, minor, c.wanted(perm))
+	c.h.acked(ch)
 	if err == nil && c.call != nil {
 		copy(c.call.pending, c.handle(a.Ino)) // go-nfs asked for it before there was one
 	}

@@ -58,7 +58,11 @@ func (f *file) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	_, err := f.v.h.fs.WriteAt(f.v.caller(), f.ino, p, f.off)
+	ch, err := f.v.h.fs.WriteAt(f.v.caller(), f.ino, p, f.off)
+	f.v.h.acked(ch)
+	if err == nil && f.v.call != nil && f.v.call.stable != 0 {
+		err = f.v.h.fs.Sync(ch.LSN)
+	}
 	if err := f.v.done("write", f.path, err); err != nil {
 		return 0, err
 	}
@@ -89,7 +93,8 @@ func (f *file) Truncate(size int64) error {
 		return f.v.done("truncate", f.path, invalid("truncate", f.path))
 	}
 	n := uint64(size)
-	_, err := f.v.h.fs.SetAttr(f.v.caller(), f.ino, billyfs.SetAttr{Size: &n})
+	ch, err := f.v.h.fs.SetAttr(f.v.caller(), f.ino, billyfs.SetAttr{Size: &n})
+	f.v.h.acked(ch)
 	return f.v.done("truncate", f.path, err)
 }
 

@@ -40,6 +40,7 @@ type Handler struct {
 	log    *slog.Logger
 	statfs func() (total, free uint64)
 	lists  listings
+	last   atomic.Uint64 // the highest LSN of a change that was answered; COMMIT syncs it
 
 	// nonce precedes the number of a call behind its handles, so that no
 	// client can make one up.
@@ -181,11 +182,24 @@ func (h *Handler) FromHandle(fh []byte) (billy.Filesystem, []string, error) {
 		fh = fh[:n]
 	}
 	ino, err := h.resolve(fh)
+	if err == nil && v.call != nil && v.call.proc == nfs.NFSProcedureCommit {
+		err = h.fs.Sync(billyfs.LSN(h.last.Load())) // go-nfs does nothing for COMMIT
+	}
 	if err != nil {
 		v.note(err)
 		return nil, nil, err
 	}
 	return v, pathOf(ino), nil
+}
+
+// acked remembers a change that a client is going to be told of.
+func (h *Handler) acked(ch billyfs.Change) {
+	for {
+		last := h.last.Load()
+		if uint64(ch.LSN) <= last || h.last.CompareAndSwap(last, uint64(ch.LSN)) {
+			return
+		}
+	}
 }
 
 // resolve returns the inode of a handle as clients send it. The error wraps
@@ -237,6 +251,7 @@ func (h *Handler) link(c *call) nfs.NFSStatus {
 	if err := checkName("link", c.link.name); err != nil {
 		return statusOf(err)
 	}
-	_, _, err = h.fs.Link(c.caller, file, dir, c.link.name)
+	_, ch, err := h.fs.Link(c.caller, file, dir, c.link.name)
+	h.acked(ch)
 	return statusOf(err)
 }

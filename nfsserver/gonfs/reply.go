@@ -2,6 +2,7 @@ package gonfs
 
 import (
 	"encoding/binary"
+	"slices"
 
 	nfs "github.com/willscott/go-nfs"
 )
@@ -36,7 +37,7 @@ func mend(c *call, rec []byte) []byte {
 		status = binary.BigEndian.Uint32(rec[replyStatus:])
 	}
 	if status == 0 {
-		return mendResults(c.proc, rec)
+		return mendResults(c, rec)
 	}
 	// go-nfs's own errors are coarse, some of its error bodies are short, and
 	// its accept_stat is off by one: what failed is told anew.
@@ -46,8 +47,9 @@ func mend(c *call, rec []byte) []byte {
 	return append(put32(accepted(c.xid, 0), status), make([]byte, errorBodies[c.proc])...)
 }
 
-// mendResults corrects constants in the results of calls that succeeded.
-func mendResults(proc nfs.NFSProcedure, rec []byte) []byte {
+// mendResults corrects what go-nfs has no choice about in the results of calls
+// that succeeded.
+func mendResults(c *call, rec []byte) []byte {
 	at := replyStatus + 8 // behind post_op_attr
 	if len(rec) < at {
 		return rec
@@ -55,7 +57,16 @@ func mendResults(proc nfs.NFSProcedure, rec []byte) []byte {
 	if binary.BigEndian.Uint32(rec[replyStatus+4:]) != 0 {
 		at += attrSize
 	}
-	switch proc {
+	switch c.proc {
+	case nfs.NFSProcedureAccess:
+		if at > replyStatus+8 && len(rec) >= at+4 {
+			mask := binary.BigEndian.Uint32(rec[at:])
+			put32(rec[at:at], mask&c.allowed(rec[at-attrSize:at]))
+		}
+	case nfs.NFSProcedureWrite: // count, committed and verifier are the end
+		if end := len(rec) - 12; c.stable == 0 && end > at {
+			put32(rec[end:end], 0)
+		}
 	case nfs.NFSProcedureFSStat: // the time is 8 bytes instead of 4
 		if end := at + 6*8 + 4; len(rec) > end {
 			rec = rec[:end]
@@ -70,6 +81,49 @@ func mendResults(proc nfs.NFSProcedure, rec []byte) []byte {
 		}
 	}
 	return rec
+}
+
+// What ACCESS asks for.
+const (
+	accessRead = 1 << iota
+	accessLookup
+	accessModify
+	accessExtend
+	accessDelete
+	accessExecute
+)
+
+// allowed returns what the caller may do with an object, by its fattr3: go-nfs
+// says that everybody may do everything. Clients ask at open; other calls are
+// not checked.
+func (c *call) allowed(attr []byte) uint32 {
+	r := &reader{b: attr}
+	dir, mode := r.u32() == uint32(nfs.FileTypeDirectory), r.u32()
+	r.u32()
+	uid, gid := r.u32(), r.u32()
+	perm := mode & 7
+	switch {
+	case c.caller.UID == 0:
+		perm = 6
+		if dir || mode&0o111 != 0 {
+			perm = 7
+		}
+	case c.caller.UID == uid:
+		perm = mode >> 6 & 7
+	case c.caller.GID == gid || slices.Contains(c.groups, gid):
+		perm = mode >> 3 & 7
+	}
+	var can uint32
+	if perm&4 != 0 {
+		can |= accessRead
+	}
+	if perm&2 != 0 {
+		can |= accessModify | accessExtend | accessDelete
+	}
+	if perm&1 != 0 {
+		can |= accessExecute | accessLookup
+	}
+	return can
 }
 
 // maxLinks is what PATHCONF tells of hard links.

@@ -211,7 +211,8 @@ func (v *view) Create(p string) (billy.File, error) {
 		m := uint32(0o644)
 		how.Attr.Mode = &m
 	}
-	a, _, err := v.h.fs.Create(v.caller(), at.ino, at.name, how)
+	a, ch, err := v.h.fs.Create(v.caller(), at.ino, at.name, how)
+	v.h.acked(ch)
 	if err := v.done("create", p, err); err != nil {
 		return nil, err
 	}
@@ -255,11 +256,12 @@ func (v *view) Remove(p string) error {
 		}
 		dir = a.Mode&billyfs.TypeMask == billyfs.TypeDir
 	}
+	remove := v.h.fs.Remove
 	if dir {
-		_, err = v.h.fs.Rmdir(v.caller(), at.ino, at.name)
-	} else {
-		_, err = v.h.fs.Remove(v.caller(), at.ino, at.name)
+		remove = v.h.fs.Rmdir
 	}
+	ch, err := remove(v.caller(), at.ino, at.name)
+	v.h.acked(ch)
 	return v.done("remove", p, err)
 }
 
@@ -273,7 +275,8 @@ func (v *view) Rename(from, to string) error {
 	if err != nil {
 		return v.done("rename", to, err)
 	}
-	_, _, err = v.h.fs.Rename(v.caller(), src.ino, src.name, dst.ino, dst.name)
+	_, ch, err := v.h.fs.Rename(v.caller(), src.ino, src.name, dst.ino, dst.name)
+	v.h.acked(ch)
 	return v.done("rename", from, err)
 }
 
@@ -284,7 +287,9 @@ func (v *view) MkdirAll(p string, perm os.FileMode) error {
 		if v.call != nil {
 			perm = 0o755 // go-nfs's own default is 755 in decimal
 		}
-		_, _, err = v.h.fs.Mkdir(v.caller(), at.ino, at.name, v.wanted(perm))
+		var ch billyfs.Change
+		_, ch, err = v.h.fs.Mkdir(v.caller(), at.ino, at.name, v.wanted(perm))
+		v.h.acked(ch)
 	}
 	return v.done("mkdir", p, err)
 }
@@ -293,7 +298,9 @@ func (v *view) MkdirAll(p string, perm os.FileMode) error {
 func (v *view) Symlink(target, p string) error {
 	at, err := v.child("symlink", p)
 	if err == nil {
-		_, _, err = v.h.fs.Symlink(v.caller(), at.ino, at.name, target, v.wanted(0o777))
+		var ch billyfs.Change
+		_, ch, err = v.h.fs.Symlink(v.caller(), at.ino, at.name, target, v.wanted(0o777))
+		v.h.acked(ch)
 	}
 	return v.done("symlink", p, err)
 }

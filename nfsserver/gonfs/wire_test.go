@@ -411,10 +411,56 @@ func TestFSStatInfoConf(t *testing.T) {
 	}
 	rd = skip(c.want(nfs.NFSStatusOk, nfs.NFSProcedureAccess, cat(fh(root), put32(nil, 0x3f))))
 	if got := rd.u32(); got != 0x3f {
-		t.Errorf("ACCESS %x", got)
+		t.Errorf("ACCESS of root %x", got)
+	}
+	dir := c.mkdir(root, "private")
+	for _, k := range []struct{ uid, gid, mode, want uint32 }{
+		{7, 7, 0o700, 0}, {7, 7, 0o755, accessRead | accessLookup | accessExecute},
+		{7, 0, 0o750, accessRead | accessLookup | accessExecute}, {7, 7, 0o772, accessModify | accessExtend | accessDelete},
+	} {
+		c.as(0, 0).want(nfs.NFSStatusOk, nfs.NFSProcedureSetAttr, cat(fh(dir), modeAttr(k.mode), put32(nil, 0)))
+		rd = skip(c.as(k.uid, k.gid).want(nfs.NFSStatusOk, nfs.NFSProcedureAccess, cat(fh(dir), put32(nil, 0x3f))))
+		if got := rd.u32(); got != k.want {
+			t.Errorf("ACCESS of %d/%d to %o: %x, want %x", k.uid, k.gid, k.mode, got, k.want)
+		}
 	}
 	c.want(nfs.NFSStatusOk, nfs.NFSProcedureCommit, cat(fh(c.lookup(root, "hello")), put32(nil, 0, 0, 0)))
 	c.rpc(progNFS, 3, 0, nil)
+}
+
+// What is called synced is: a stable WRITE at once, an UNSTABLE one by COMMIT,
+// and both with the same verifier, which is another after a restart.
+func TestStability(t *testing.T) {
+	r := newRig(t)
+	c, root := r.mounted()
+	h := c.create(root, "f")
+	write := func(how uint32) (committed uint32, verifier uint64) {
+		t.Helper()
+		args := putOpaque(cat(fh(h), put32(nil, 0, 0, 4, how)), []byte("text"))
+		rd := c.want(nfs.NFSStatusOk, nfs.NFSProcedureWrite, args)
+		rd.take(len(rd.b) - 12)
+		return rd.u32(), rd.u64()
+	}
+	if got, _ := write(2); got != 2 || r.store.SyncedLSN() < r.store.LastLSN() {
+		t.Errorf("FILE_SYNC: committed %d, synced %d of %d", got, r.store.SyncedLSN(), r.store.LastLSN())
+	}
+	got, v := write(0)
+	if got != 0 {
+		t.Errorf("UNSTABLE: committed %d", got)
+	}
+	rd := c.want(nfs.NFSStatusOk, nfs.NFSProcedureCommit, cat(fh(h), put32(nil, 0, 0, 0)))
+	if r.store.SyncedLSN() < r.store.LastLSN() {
+		t.Errorf("COMMIT: synced %d of %d", r.store.SyncedLSN(), r.store.LastLSN())
+	}
+	rd.take(len(rd.b) - 8)
+	if rd.u64() != v {
+		t.Error("COMMIT has another verifier than WRITE")
+	}
+	r.restart()
+	c, _ = r.mounted()
+	if _, again := write(0); again == v {
+		t.Error("the verifier is the same after a restart")
+	}
 }
 
 func TestMounts(t *testing.T) {
