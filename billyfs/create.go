@@ -19,9 +19,11 @@ const (
 func (t *Tree) Create(c Caller, dir Ino, s string, how CreateHow) (Attr, Change, error) {
 	const op = "create"
 	if how.Mode == Unchecked && isDot(s) {
+		if err := t.checkDir(op, dir); err != nil {
+			return Attr{}, Change{}, err
+		}
 		return Attr{}, Change{}, failName(op, dir, s, IsDir, nil)
 	}
-	how.Attr.Guard = nil
 	if err := how.Attr.check(op, dir, TypeRegular); err != nil {
 		return Attr{}, Change{}, err
 	}

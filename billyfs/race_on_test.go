@@ -1,0 +1,5 @@
+//go:build race
+
+package billyfs
+
+const raceEnabled = true
