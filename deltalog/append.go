@@ -242,11 +242,15 @@ func (s *Store) beginLocked(hdr segHeader) error {
 	}
 	if _, err := f.WriteAt(encodeSegHeader(&hdr), 0); err != nil {
 		f.Close()
-		if errors.Is(err, disk.ErrNoSpace) {
-			s.head.closed = true
-			return fmt.Errorf("%w: %w", ErrNoSpace, err)
+		if !errors.Is(err, disk.ErrNoSpace) {
+			return s.sync.poison(err)
 		}
-		return s.sync.poison(err)
+		s.head.closed = true // there may be a SEAL
+		// Half a header would be taken for damage.
+		if err := errors.Join(s.o.FS.Remove(segName(hdr.id)), syncDir(s.o.FS, logDir)); err != nil {
+			return s.sync.poison(err)
+		}
+		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	}
 	s.segs.add(hdr)
 	if err := f.Close(); err != nil {

@@ -15,16 +15,17 @@ type recovery struct {
 	v *logSurvey
 	c *chain
 
-	first int // place in the chain where replay began
-	from  LSN // the index holds everything up to it
-	pos   logPos
-	chain uint32 // behind the last batch replayed
-	lsn   LSN
-	at    logPos // behind the last batch replayed
-	next  Ino
-	last  lastBatch
-	old   uint64 // id of the oldest segment that is part of the log
-	inos  map[sealKey]LSN
+	first  int // place in the chain where replay began
+	from   LSN // the index holds everything up to it
+	pos    logPos
+	chain  uint32 // behind the last batch replayed
+	lsn    LSN
+	synced LSN    // known to be durable
+	at     logPos // behind the last batch replayed
+	next   Ino
+	last   lastBatch
+	old    uint64 // id of the oldest segment that is part of the log
+	inos   map[sealKey]LSN
 
 	torn   int64       // end of the torn tail behind at; 0: there is none
 	lost   []segHeader // begun segments behind the end of the log
@@ -84,7 +85,7 @@ func (r *recovery) replay() error {
 	r.first = first
 	r.lsn, r.chain = r.c.hdrs[first].first-1, r.c.hdrs[first].chain
 	r.at = logPos{r.c.hdrs[first].id, segHeaderSize}
-	r.old, r.next = r.c.hdrs[first].oldest, Born
+	r.old, r.next, r.synced = r.c.hdrs[first].oldest, Born, r.from
 	for i := first; i < len(r.c.hdrs); i++ {
 		whole, err := r.segment(i)
 		if err != nil {
@@ -173,6 +174,7 @@ func (r *recovery) segment(i int) (bool, error) {
 // batch takes one batch of the log.
 func (r *recovery) batch(b *logBatch) error {
 	r.last = lastBatch{covers: b.covers()}
+	r.synced = max(r.synced, b.commit.synced)
 	for i := range b.frames {
 		f := &b.frames[i]
 		switch {

@@ -104,7 +104,7 @@ func (t *segments) reserve(most uint64) {
 func (t *segments) addSpare(id uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.spares) > 0 {
+	if len(t.spares) >= keptFiles {
 		return false
 	}
 	t.spares = append(t.spares, id)
@@ -301,14 +301,18 @@ func (t *segments) closeLocked(seg *segment) error {
 	return err
 }
 
-// drop removes the files of retired segments that nobody reads, but for one
-// that can become a spare.
+// keptFiles is how many files that are not part of the log are kept for it to
+// grow into: blocks that were written before are the fastest to write.
+const keptFiles = 2
+
+// drop removes the files of retired segments that nobody reads and that are too
+// many to become spares.
 func (t *segments) drop() error {
 	var errs []error
 	for {
 		t.mu.Lock()
 		var seg *segment
-		if len(t.retired)+len(t.spares) > 1 {
+		if len(t.retired)+len(t.spares) > keptFiles {
 			seg = t.unreadLocked()
 		}
 		t.mu.Unlock()

@@ -40,7 +40,8 @@ func (s *Store) LastLSN() LSN { return LSN(s.sync.lastLSN.Load()) }
 // SyncedLSN returns the LSN of the last batch that is known to be durable.
 func (s *Store) SyncedLSN() LSN { return LSN(s.sync.syncedLSN.Load()) }
 
-// Sync returns when all batches up to lsn survive the machine's death.
+// Sync returns when all batches up to lsn survive the machine's death. On a
+// store that has stopped after a failure it always fails.
 func (s *Store) Sync(lsn LSN) error {
 	if plantAckEarly && lsn > 0 {
 		lsn--
@@ -48,7 +49,7 @@ func (s *Store) Sync(lsn LSN) error {
 	g := &s.sync
 	lsn = min(lsn, s.LastLSN())
 	if s.SyncedLSN() >= lsn {
-		return nil
+		return s.fault("sync", g.broken())
 	}
 	if s.closed.Load() {
 		return s.fault("sync", ErrClosed)

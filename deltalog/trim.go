@@ -34,9 +34,17 @@ func (s *Store) checkpointLocked() error {
 		return nil
 	}
 	s.x.freeze(c.lsn, c.pos)
+	seg := h.seg
+	s.segs.hold(seg)
+	defer s.segs.release(seg)
 	s.appending.Unlock()
 	if err := s.Sync(c.lsn); err != nil {
 		return err
+	}
+	if c.pos.off == segHeaderSize { // begun, but its first batch failed: no Sync has reached it
+		if err := syncAll([]dirtySegment{{seg, c.lsn}}); err != nil {
+			return s.sync.poison(err)
+		}
 	}
 	if err := s.x.flush(); err != nil {
 		return err
