@@ -16,8 +16,9 @@ import (
 // checksum, verified at every read, and each bucket a count and a sum, verified
 // when the index is opened. Whatever does not fit is errIndexBad.
 type index struct {
-	db kv
-	id StoreID
+	db      kv
+	id      StoreID
+	txBytes int // see flushBytes
 
 	mu     sync.RWMutex
 	mem    *memtable
@@ -36,7 +37,7 @@ type index struct {
 
 // newIndex returns an index over a database whose contents are not looked at.
 func newIndex(db kv, id StoreID) *index {
-	return &index{db: db, id: id, mem: newMemtable(), stored: liveBytes{}}
+	return &index{db: db, id: id, txBytes: flushBytes, mem: newMemtable(), stored: liveBytes{}}
 }
 
 // position returns the LSN that the database holds everything up to, and where

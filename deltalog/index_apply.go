@@ -98,7 +98,7 @@ func (x *index) insertExtent(l LayerID, ino Ino, e extent) error {
 		old = appendChunk(old, c.val)
 	}
 	es := insert(make([]extent, 0, len(old)+2), old, e)
-	grown := es[len(es)-1].off >= e.off
+	grown := e.off >= es[len(es)-1].off
 	x.replaceChunks(l, ino, start, chunks, pack(es, grown))
 	return nil
 }
@@ -164,7 +164,7 @@ func (x *index) cutFile(l LayerID, ino Ino, length uint64, lsn LSN) error {
 	if first.val != nil {
 		lo = keyTail(first.key)
 	}
-	return x.each(tableExtent, keyOfExtent(l, ino, lo), after(keyOfIno(l, ino)), func(p pair) bool {
+	return x.each(tableExtent, keyOfExtent(l, ino, lo), prefixEnd(keyOfIno(l, ino)), func(p pair) bool {
 		es := appendChunk(nil, p.val)
 		left := cut(make([]extent, 0, len(es)), es, length, lsn)
 		if !slices.Equal(left, es) {

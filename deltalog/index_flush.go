@@ -38,11 +38,17 @@ func (x *index) flush() error {
 	x.flushing.Lock()
 	defer x.flushing.Unlock()
 	x.mu.RLock()
-	f := flusher{frozen: x.frozen, from: x.done, to: x.asOf, sums: x.sums, id: x.id}
+	f := flusher{frozen: x.frozen, from: x.done, to: x.asOf, sums: x.sums, id: x.id, txBytes: x.txBytes}
 	live, failed := x.stored, x.failed
 	x.mu.RUnlock()
 	if failed != nil || f.frozen == nil {
 		return failed
+	}
+	if plantCkptEarly {
+		early := f.to
+		early.pending = true
+		x.db.update(func(tx kvTx) error { return putMeta(tx, checkpointKey, early.encode(f.id)) })
+		f.begun = true
 	}
 	for !f.finished {
 		f.live = maps.Clone(live)
@@ -69,6 +75,7 @@ type flusher struct {
 	frozen   *memtable
 	from, to checkpoint
 	id       StoreID
+	txBytes  int
 	sums     bucketSums
 	live     liveBytes
 
@@ -96,9 +103,6 @@ func (f *flusher) write(tx kvTx) error {
 		}
 		return putMeta(tx, checkpointKey, f.to.encode(f.id))
 	}
-	if plantCkptEarly {
-		return putMeta(tx, checkpointKey, f.to.encode(f.id))
-	}
 	if f.begun {
 		return nil
 	}
@@ -111,14 +115,15 @@ func (f *flusher) write(tx kvTx) error {
 // writePairs writes pairs in key order, table by table, and returns errFull
 // when there is more than a transaction may hold.
 func (f *flusher) writePairs(tx kvTx) error {
-	room := flushBytes
+	room, wrote := f.txBytes, false
 	for ; f.table < tables; f.table, f.next = f.table+1, nil {
 		var err error
 		f.frozen.trees[f.table].Ascend(item{key: f.next}, func(it item) bool {
-			if room -= len(it.key) + len(it.val) + trailerSize; room < 0 {
+			if room -= len(it.key) + len(it.val) + trailerSize; room < 0 && wrote {
 				f.next, err = it.key, errFull
 				return false
 			}
+			wrote = true
 			err = f.writePair(tx, it)
 			return err == nil
 		})

@@ -73,9 +73,9 @@ func keyTail(k []byte) uint64   { return binary.BigEndian.Uint64(k[inoKeySize:])
 func keyName(k []byte) string   { return string(k[entryKeySize:]) }
 func sameIno(a, b []byte) bool  { return bytes.Equal(a[:inoKeySize], b[:inoKeySize]) }
 
-// after returns the first key behind all keys that begin with prefix, or nil
+// prefixEnd returns the first key behind all keys that begin with prefix, or nil
 // if there is none.
-func after(prefix []byte) []byte {
+func prefixEnd(prefix []byte) []byte {
 	k := bytes.Clone(prefix)
 	for i := len(k) - 1; i >= 0; i-- {
 		k[i]++

@@ -94,7 +94,7 @@ func (x *index) floorIn(c kvCursor, gen uint64, t table, lo, hi []byte) (pair, e
 		case it.val != nil:
 			return it, nil
 		}
-		hi = before(it.key)
+		hi = keyBefore(it.key)
 	}
 }
 
@@ -111,8 +111,8 @@ func (x *index) recentFloorLocked(t table, lo, hi []byte) (item, bool) {
 	return it, ok
 }
 
-// before returns the key before k among the keys of k's length.
-func before(k []byte) []byte {
+// keyBefore returns the key before k among the keys of k's length.
+func keyBefore(k []byte) []byte {
 	p := bytes.Clone(k)
 	for i := len(p) - 1; i >= 0; i-- {
 		p[i]--

@@ -2,6 +2,8 @@ package deltalog
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"maps"
 )
 
@@ -113,4 +115,82 @@ func (x *index) liveNow() (map[uint64]int64, error) {
 		}
 	}
 	return live, nil
+}
+
+// indexPlace says where a store's index is and how it may be used.
+type indexPlace struct {
+	dir      string
+	id       StoreID
+	readOnly bool
+	open     func(dir string) (kv, error) // nil: bbolt, in dir/index.db
+}
+
+// openIndex opens the index of a store. One that is damaged, or belongs to
+// another store, is thrown away, and an empty one opened: its position is not
+// ok, so the caller replays the whole log. bad says why; it is nil otherwise.
+// With readOnly nothing is changed, and what is missing or bad is replaced by an
+// index in memory.
+func (p indexPlace) openIndex() (x *index, bad, err error) {
+	db, err := p.openKV()
+	if err == nil {
+		x, err = openIndex(db, p.id)
+		if err == nil {
+			return x, nil, nil
+		}
+		err = errors.Join(err, db.close())
+	}
+	if p.readOnly && (errors.Is(err, errIndexBad) || errors.Is(err, fs.ErrNotExist)) {
+		return newIndex(emptyKV{}, p.id), err, nil
+	}
+	if !errors.Is(err, errIndexBad) {
+		return nil, nil, err
+	}
+	x, rerr := p.newIndex()
+	if rerr != nil {
+		return nil, nil, errors.Join(err, rerr)
+	}
+	return x, err, nil
+}
+
+// newIndex removes the index of a store and opens an empty one.
+func (p indexPlace) newIndex() (*index, error) {
+	if p.open == nil {
+		if err := removeBolt(p.dir); err != nil {
+			return nil, err
+		}
+	}
+	db, err := p.openKV()
+	if err != nil {
+		return nil, err
+	}
+	if p.open != nil {
+		if err := db.update(wipe); err != nil {
+			return nil, errors.Join(err, db.close())
+		}
+	}
+	return newIndex(db, p.id), nil
+}
+
+func (p indexPlace) openKV() (kv, error) {
+	if p.open != nil {
+		return p.open(p.dir)
+	}
+	return openBolt(p.dir, p.readOnly)
+}
+
+// wipe removes every pair.
+func wipe(tx kvTx) error {
+	for t := range tables + 1 {
+		var keys [][]byte
+		c := tx.cursor(t)
+		for k, _ := c.seek(nil); k != nil; k, _ = c.next() {
+			keys = append(keys, bytes.Clone(k))
+		}
+		for _, k := range keys {
+			if err := tx.del(t, k); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

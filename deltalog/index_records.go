@@ -81,7 +81,7 @@ func eachRecord[T any](x *index, t table, from, to []byte, decode func(k, rec []
 // entries calls fn for each entry and whiteout of dir whose cookie is at least
 // from, in order of cookie and name, until fn returns false.
 func (x *index) entries(l LayerID, dir Ino, from uint64, fn func(DirEntry) bool) error {
-	lo, hi := keyOfEntry(l, dir, from, nil), after(keyOfIno(l, dir))
+	lo, hi := keyOfEntry(l, dir, from, nil), prefixEnd(keyOfIno(l, dir))
 	return eachRecord(x, tableEntry, lo, hi, decodeEntryPair, func(k []byte, e Entry) bool {
 		return fn(DirEntry{Name: keyName(k), Cookie: keyTail(k), Entry: e})
 	})
@@ -95,21 +95,21 @@ func decodeOriginPair(_, rec []byte) (Origin, error) { return decodeOrigin(rec) 
 // of their keys until fn returns false.
 func (x *index) eachInode(l LayerID, fn func(Ino, Inode) bool) error {
 	lo := keyOfLayer(l)
-	return eachRecord(x, tableInode, lo, after(lo), decodeInodePair, func(k []byte, r Inode) bool {
+	return eachRecord(x, tableInode, lo, prefixEnd(lo), decodeInodePair, func(k []byte, r Inode) bool {
 		return fn(keyIno(k), r)
 	})
 }
 
 func (x *index) eachEntry(l LayerID, fn func(dir Ino, e DirEntry) bool) error {
 	lo := keyOfLayer(l)
-	return eachRecord(x, tableEntry, lo, after(lo), decodeEntryPair, func(k []byte, e Entry) bool {
+	return eachRecord(x, tableEntry, lo, prefixEnd(lo), decodeEntryPair, func(k []byte, e Entry) bool {
 		return fn(keyIno(k), DirEntry{Name: keyName(k), Cookie: keyTail(k), Entry: e})
 	})
 }
 
 func (x *index) eachOrigin(l LayerID, fn func(Ino, Origin) bool) error {
 	lo := keyOfLayer(l)
-	return eachRecord(x, tableOrigin, lo, after(lo), decodeOriginPair, func(k []byte, o Origin) bool {
+	return eachRecord(x, tableOrigin, lo, prefixEnd(lo), decodeOriginPair, func(k []byte, o Origin) bool {
 		return fn(keyIno(k), o)
 	})
 }

@@ -38,7 +38,7 @@ func (x *index) each(t table, from, to []byte, fn func(pair) bool) error {
 
 // eachPrefix is each for the keys that begin with prefix.
 func (x *index) eachPrefix(t table, prefix []byte, fn func(pair) bool) error {
-	return x.each(t, prefix, after(prefix), fn)
+	return x.each(t, prefix, prefixEnd(prefix), fn)
 }
 
 // page returns the first pairs in [from, to), as of one moment, about n of

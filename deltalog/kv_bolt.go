@@ -90,6 +90,7 @@ func removeBolt(dir string) error {
 }
 
 func openFile(path string, readOnly bool) (db *bbolt.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer recoverDamage(&err)
 	o := &bbolt.Options{
 		Timeout:      5 * time.Second, // the store's lock is ours, so nobody should have it
@@ -109,6 +110,9 @@ func openFile(path string, readOnly bool) (db *bbolt.DB, err error) {
 	case err != nil && !isOSError(err):
 		return nil, indexBad("%s: %v", path, err)
 	}
+	if err == nil {
+		db.AllocSize = 1 << 20
+	}
 	return db, err
 }
 
@@ -122,17 +126,33 @@ func isOSError(err error) bool {
 }
 
 // checkPages verifies that pages, keys and free list fit together: values have
-// checksums of ours, the tree that leads to them has none.
+// checksums of ours, the tree that leads to them has none. bbolt's own check
+// runs in a goroutine where a fault cannot be caught, so all that it will touch
+// is touched before.
 func checkPages(tx kvTx) error {
-	var first error
-	for err := range tx.(boltTx).tx.Check() {
-		if first == nil {
-			first = indexBad("%v", err)
+	t := tx.(boltTx)
+	if st, err := os.Stat(t.tx.DB().Path()); err != nil {
+		return err
+	} else if st.Size() < t.tx.Size() {
+		return indexBad("the file has %d bytes and should have %d", st.Size(), t.tx.Size())
+	}
+	most := t.tx.Size() / 16 // a pair takes more: who finds so many goes in circles
+	for _, name := range tableNames {
+		b := t.tx.Bucket([]byte(name))
+		if b == nil {
+			return indexBad("bucket %s is missing", name)
+		}
+		c := b.Cursor()
+		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			if most--; most < 0 {
+				return indexBad("bucket %s has no end", name)
+			}
 		}
 	}
-	for _, name := range tableNames {
-		if first == nil && tx.(boltTx).tx.Bucket([]byte(name)) == nil {
-			first = indexBad("bucket %s is missing", name)
+	var first error
+	for err := range t.tx.Check() {
+		if first == nil {
+			first = indexBad("%v", err)
 		}
 	}
 	return first
@@ -158,12 +178,14 @@ func (k *kvBolt) update(fn func(kvTx) error) (err error) {
 	return k.db.Update(func(tx *bbolt.Tx) error { return fn(boltTx{tx}) })
 }
 
-func (k *kvBolt) size() (int64, error) {
-	st, err := os.Stat(k.db.Path())
-	if err != nil {
-		return 0, err
-	}
-	return st.Size(), nil
+// size leaves out what the file has been made longer by in advance: those bytes
+// take no space.
+func (k *kvBolt) size() (n int64, err error) {
+	err = k.view(func(tx kvTx) error {
+		n = tx.(boltTx).tx.Size()
+		return nil
+	})
+	return n, err
 }
 
 func (k *kvBolt) close() error { return k.db.Close() }

@@ -1,0 +1,311 @@
+package deltalog
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"testing"
+)
+
+// indexWorld is a history of frames, an index that follows it through
+// checkpoints, crashes and reopens, and plain maps that say what it must show.
+type indexWorld struct {
+	t    *testing.T
+	rng  *rand.Rand
+	db   *kvMem
+	x    *index
+	log  []logged
+	open int // changes since the last reopen, for messages
+
+	inodes  map[string]Inode
+	entries map[string]Entry
+	origins map[string]Origin
+	files   map[string]fileModel
+}
+
+// logged is a frame and where it lies in the pretended log.
+type logged struct {
+	f  frame
+	at loc
+}
+
+const worldPerSegment = 40
+
+func newIndexWorld(t *testing.T, seed uint64) *indexWorld {
+	w := &indexWorld{t: t, rng: rand.New(rand.NewPCG(seed, 7)), db: newKVMem(),
+		inodes: map[string]Inode{}, entries: map[string]Entry{},
+		origins: map[string]Origin{}, files: map[string]fileModel{}}
+	w.reopen()
+	return w
+}
+
+// pos is where frame i of the log lies.
+func (w *indexWorld) pos(i int) logPos {
+	return logPos{seg: uint64(1 + i/worldPerSegment), off: uint32(segHeaderSize + 4096*(i%worldPerSegment))}
+}
+
+// reopen opens the index that the database holds and replays the rest.
+func (w *indexWorld) reopen() {
+	w.t.Helper()
+	x, err := openIndex(w.db, StoreID{1})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	x.txBytes = 2000
+	_, pos, ok := x.position()
+	from := 0
+	if ok {
+		from = int(pos.seg-1)*worldPerSegment + int(pos.off-segHeaderSize)/4096
+	}
+	for _, l := range w.log[from:] {
+		w.apply(x, l)
+	}
+	w.x = x
+}
+
+func (w *indexWorld) apply(x *index, l logged) {
+	w.t.Helper()
+	if err := x.apply(&l.f, l.at); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// add makes the frame the next of the log.
+func (w *indexWorld) add(f frame) {
+	w.t.Helper()
+	pos := w.pos(len(w.log))
+	f.lsn = LSN(1 + len(w.log)/3) // three frames a batch
+	l := logged{f, loc{pos.seg, pos.off, uint32(frameHeaderSize + len(f.payload))}}
+	w.log = append(w.log, l)
+	w.apply(w.x, l)
+	w.model(l)
+}
+
+// model makes the change in the maps.
+func (w *indexWorld) model(l logged) {
+	f, k := l.f, string(keyOfIno(l.f.layer, l.f.ino))
+	if w.files[k] == nil {
+		w.files[k] = fileModel{}
+	}
+	switch f.typ {
+	case frameInode:
+		w.inodes[k], _ = decodeInode(f.payload)
+	case frameEntry, frameEntryGone:
+		ek := string(keyOfEntry(f.layer, f.ino, f.offset, f.payload[:f.length]))
+		delete(w.entries, ek)
+		if f.typ == frameEntry {
+			_, w.entries[ek], _ = decodeEntryFrame(&f)
+		}
+	case frameOrigin:
+		w.origins[k], _ = decodeOrigin(f.payload)
+	case frameData:
+		w.files[k].data(extent{off: f.offset, length: f.length, frameOff: l.at.off, seg: l.at.seg, lsn: f.lsn})
+	case frameTruncate:
+		w.files[k].cut(f.offset, f.lsn)
+	case frameDrop:
+		delete(w.inodes, k)
+		w.files[k] = fileModel{}
+	}
+}
+
+func (w *indexWorld) randomFrame() frame {
+	r := w.rng
+	f := frame{layer: LayerID(1 + r.IntN(8)/7), ino: Ino(1 + r.IntN(3))}
+	if r.IntN(2) == 0 {
+		f.ino |= Born
+	}
+	switch p := r.IntN(20); {
+	case p < 3:
+		f.typ = frameInode
+		f.payload = appendInode(nil, &Inode{Size: r.Uint64(), Target: "target"[:r.IntN(6)]})
+	case p < 6:
+		f.typ = frameEntry
+		name := fmt.Sprint("name", r.IntN(9))
+		f.offset, f.length = uint64(len(name)+r.IntN(2)), uint32(len(name))
+		f.payload = appendEntryValue([]byte(name), Entry{Ino: Ino(r.Uint64()), Type: TypeDir, Whiteout: r.IntN(2) == 0})
+		if r.IntN(3) == 0 {
+			f.typ, f.payload = frameEntryGone, f.payload[:f.length]
+		}
+	case p < 7:
+		f.typ = frameOrigin
+		f.payload = appendOrigin(nil, Origin{Parent: Ino(r.IntN(9)), Name: "origin"})
+	case p < 8:
+		f.typ, f.offset = frameTruncate, w.randomUnit()
+	case p < 9 && r.IntN(4) == 0:
+		f.typ = frameDrop
+	default:
+		f.typ, f.offset = frameData, w.randomUnit()
+		f.length = uint32(1+r.IntN(6)) * modelUnit
+	}
+	return f
+}
+
+// randomUnit is an offset in one of two neighbouring regions, mostly near what
+// divides them.
+func (w *indexWorld) randomUnit() uint64 {
+	u := uint64(w.rng.IntN(300)) * modelUnit
+	if w.rng.IntN(2) == 0 {
+		u += regionSize - 100*modelUnit
+	}
+	return u
+}
+
+// checkpoint runs one; fail says at which transaction it dies, 0 for not at all.
+func (w *indexWorld) checkpoint(fail int) {
+	w.t.Helper()
+	w.x.freeze(LSN(len(w.log)/3), w.pos(len(w.log)))
+	if w.rng.IntN(2) == 0 {
+		w.add(w.randomFrame())
+	}
+	w.db.failAt(fail)
+	err := w.x.flush()
+	w.db.commit = nil
+	if err == nil {
+		return
+	}
+	if again := w.x.flush(); again != err {
+		w.t.Fatalf("a flush after the failed one: %v", again)
+	}
+	w.check() // goes on without its database
+	w.reopen()
+}
+
+// check compares all that the index shows with the maps, and with an index that
+// is made from the log alone.
+func (w *indexWorld) check() {
+	w.t.Helper()
+	w.checkRecords()
+	w.checkFiles()
+	rebuilt := newIndex(emptyKV{}, StoreID{1})
+	for _, l := range w.log {
+		w.apply(rebuilt, l)
+	}
+	want, err := rebuilt.digest()
+	got, err2 := w.x.digest()
+	if err != nil || err2 != nil || got != want {
+		w.t.Fatalf("digest %x (%v), rebuilt %x (%v)", got, err2, want, err)
+	}
+	wantLive, err := rebuilt.liveNow()
+	gotLive, err2 := w.x.liveNow()
+	if err != nil || err2 != nil || !maps.Equal(gotLive, wantLive) {
+		w.t.Fatalf("live bytes %v (%v), rebuilt %v (%v)", gotLive, err2, wantLive, err)
+	}
+	recount, err := w.x.recount()
+	if err != nil || !maps.Equal(recount, w.x.live()) {
+		w.t.Fatalf("recounted %v (%v), kept %v", recount, err, w.x.live())
+	}
+}
+
+func (w *indexWorld) checkRecords() {
+	w.t.Helper()
+	inodes, entries, origins := map[string]Inode{}, map[string]Entry{}, map[string]Origin{}
+	for l := LayerID(1); l <= 2; l++ {
+		err1 := w.x.eachInode(l, func(i Ino, r Inode) bool { inodes[string(keyOfIno(l, i))] = r; return true })
+		err2 := w.x.eachOrigin(l, func(i Ino, o Origin) bool { origins[string(keyOfIno(l, i))] = o; return true })
+		err3 := w.x.eachEntry(l, func(dir Ino, e DirEntry) bool {
+			k := string(keyOfEntry(l, dir, e.Cookie, []byte(e.Name)))
+			if _, ok := entries[k]; ok {
+				w.t.Fatalf("%q is listed twice", e.Name)
+			}
+			entries[k] = e.Entry
+			return true
+		})
+		if err1 != nil || err2 != nil || err3 != nil {
+			w.t.Fatal(err1, err2, err3)
+		}
+	}
+	if !maps.Equal(inodes, w.inodes) || !maps.Equal(entries, w.entries) || !maps.Equal(origins, w.origins) {
+		w.t.Fatalf("listed\n%v\n%v\n%v\nwant\n%v\n%v\n%v", inodes, entries, origins, w.inodes, w.entries, w.origins)
+	}
+	for k, want := range w.entries {
+		key := []byte(k)
+		e, ok, err := w.x.entry(keyLayer(key), keyIno(key), keyTail(key), keyName(key))
+		if e != want || !ok || err != nil {
+			w.t.Fatalf("entry %q: %v %v %v", k, e, ok, err)
+		}
+	}
+	for k := range w.files {
+		l, ino := keyLayer([]byte(k)), keyIno([]byte(k))
+		r, ok, err := w.x.inode(l, ino)
+		if want, there := w.inodes[k]; err != nil || ok != there || r != want {
+			w.t.Fatalf("inode %d %x: %v %v %v", l, ino, r, ok, err)
+		}
+		o, ok, err := w.x.origin(l, ino)
+		if want, there := w.origins[k]; err != nil || ok != there || o != want {
+			w.t.Fatalf("origin %d %x: %v %v %v", l, ino, o, ok, err)
+		}
+	}
+}
+
+func (w *indexWorld) checkFiles() {
+	w.t.Helper()
+	for k, m := range w.files {
+		l, ino := keyLayer([]byte(k)), keyIno([]byte(k))
+		off, n := uint64(0), uint64(1)<<40
+		if w.rng.IntN(2) == 0 {
+			off, n = w.randomUnit(), w.randomUnit()
+		}
+		want := fileModel{}
+		for o, e := range m {
+			if o >= off && o < off+n {
+				want[o] = e
+			}
+		}
+		var es []extent
+		err := w.x.extents(l, ino, int64(off), int64(n), func(e extent) bool { es = append(es, e); return true })
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		checkExtents(w.t, want, es)
+	}
+}
+
+func TestIndexFollowsRandomHistories(t *testing.T) {
+	seeds := uint64(60)
+	if testing.Short() {
+		seeds = 15
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			w := newIndexWorld(t, seed)
+			for range 12 {
+				for range w.rng.IntN(120) {
+					w.add(w.randomFrame())
+				}
+				switch w.rng.IntN(6) {
+				case 0, 1:
+					w.checkpoint(0)
+				case 2:
+					w.checkpoint(1 + w.rng.IntN(4))
+				case 3:
+					w.reopen()
+				}
+				w.check()
+			}
+			w.checkpoint(0)
+			w.reopen()
+			w.check()
+		})
+	}
+}
+
+func TestIndexChunksStaySmallInTheDatabase(t *testing.T) {
+	w := newIndexWorld(t, 1)
+	for i := range 3000 { // backwards, so that every write splits old chunks
+		w.add(frame{typ: frameData, layer: 1, ino: 5, offset: uint64(3000-i) * modelUnit, length: modelUnit})
+	}
+	w.checkpoint(0)
+	w.check()
+	chunks := 0
+	c := memTx{w.db.now()}.cursor(tableExtent)
+	for k, v := c.seek(nil); k != nil; k, v = c.next() {
+		if len(v) > chunkMax {
+			t.Errorf("chunk at %d has %d bytes", binary.BigEndian.Uint64(k[12:]), len(v))
+		}
+		chunks++
+	}
+	if least := 3000 / chunkExtents; chunks < least || chunks > 4*least {
+		t.Errorf("3000 extents are in %d chunks", chunks)
+	}
+}
