@@ -37,7 +37,7 @@ check sparse-beyond-4-GiB 'truncate -s 6G sp && printf end | dd of=sp bs=1 seek=
 check mmap-write 'probe mmap mm'
 check o-direct 'probe direct od'
 check o-excl 'probe excl ex && ! probe excl ex && test $(stat -c %a ex) = 640'
-check exec-from-mount 'cp $(command -v busybox) bb && chmod 755 bb && test "$(./bb echo ok)" = ok'
+check exec-from-mount 'cp $(command -v busybox) busybox && chmod 755 busybox && test "$(./busybox echo ok)" = ok'
 check flock-local 'flock -n f1 true'
 
 # Names.
