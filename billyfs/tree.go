@@ -54,6 +54,10 @@ func Open(fs billy.Filesystem, store *deltalog.Store, o Options) (*Tree, error) 
 	return t, nil
 }
 
+// Close gives back the files of the base that the tree keeps open. Base and
+// store stay open: they are the caller's. No call may be running or follow.
+func (t *Tree) Close() error { return t.base.close() }
+
 // Root returns the number of the root directory.
 func (t *Tree) Root() Ino { return t.base.Root() }
 

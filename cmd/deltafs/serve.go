@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+)
+
+const serveLong = `Serve a directory, the base, over NFSv3 on this machine. Changes go to the
+store given as --delta, which is made if it is missing; the base is only read.
+
+When the server is ready it prints the line that mounts it. SIGINT or SIGTERM
+ends it cleanly: calls in flight are finished and the store is synced. A server
+that is killed loses nothing that it has answered, and clients that have it
+mounted go on when it is started again on the same port.
+
+A store remembers its base and is served over no other. Which is why a base
+that is not there is an error, not an empty directory.`
+
+const serveExample = `  # on port 2049, delta in ~/delta
+  deltafs serve --base /srv/image --delta ~/delta
+
+  # on a free port, at most 20 GB of changes
+  deltafs serve --base . --delta /var/tmp/delta --listen 127.0.0.1:0 --limit 20GB
+
+  # for scripts: one line of JSON with the address
+  deltafs serve --base /srv/image --delta ~/delta --listen 127.0.0.1:0 --print-json`
+
+// serveFlags are the flags of serve. The last two are for "deltafs mount".
+type serveFlags struct {
+	base, delta, listen  string
+	limit, engine, pprof string
+	logLevel, logFormat  string
+	immutable, printJSON bool
+	logFile, mountedAt   string
+}
+
+// ready is what a server says when it is ready, with --print-json.
+type ready struct {
+	Addr  string      `json:"addr"`
+	Base  string      `json:"base"`
+	Store string      `json:"store"`
+	PID   int         `json:"pid"`
+	Mount []mountLine `json:"mount"`
+}
+
+func newServe(u *ui) *cobra.Command {
+	var f serveFlags
+	c := &cobra.Command{
+		Use:     "serve --base BASE --delta STORE",
+		Short:   "Serve a directory over NFSv3, with its changes kept in a store",
+		Long:    serveLong,
+		Example: serveExample,
+		Args:    takes(0, 0, ""),
+		RunE:    func(c *cobra.Command, _ []string) error { return serve(c.Context(), u, f) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.base, "base", "", "the directory to show; it is only read")
+	fl.StringVar(&f.delta, "delta", "", "the store of the changes; made if missing")
+	fl.StringVar(&f.listen, "listen", "127.0.0.1:2049", "`ADDRESS` to listen on, of this machine; port 0 takes a free one")
+	fl.StringVar(&f.limit, "limit", "", "`SIZE` that the delta may take, such as 500MB or 20GiB (default 90% of what is free)")
+	fl.BoolVar(&f.immutable, "immutable", false, "the base can never change: do not check it for changes")
+	fl.StringVar(&f.engine, "engine", "go-nfs", "NFS engine: go-nfs")
+	fl.BoolVar(&f.printJSON, "print-json", false, "say that the server is ready in one line of JSON")
+	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fl.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	fl.StringVar(&f.pprof, "pprof", "", "`ADDRESS` of this machine on which to serve profiles")
+	fl.StringVar(&f.logFile, "log-file", "", "append the log to this file")
+	fl.StringVar(&f.mountedAt, "mounted-at", "", "remember the server as that of this mount point")
+	for _, hidden := range []string{"log-file", "mounted-at"} {
+		_ = fl.MarkHidden(hidden) // fails only for a flag that does not exist
+	}
+	_ = c.MarkFlagDirname("base")
+	_ = c.MarkFlagDirname("delta")
+	return c
+}
+
+// serve runs a server until it is told to stop.
+func serve(ctx context.Context, u *ui, f serveFlags) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if f.logFile != "" {
+		file, err := openLog(f.logFile)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		u = &ui{out: u.out, err: file}
+	}
+	log, err := u.logger(f.logLevel, f.logFormat)
+	if err != nil {
+		return err
+	}
+	s, err := f.open(log)
+	if err != nil {
+		return err
+	}
+	go func() { // a second signal ends the process at once
+		<-ctx.Done()
+		stop()
+	}()
+	err = f.run(ctx, u, s)
+	if cerr := s.close(); err == nil {
+		err = cerr
+	}
+	log.Info("stopped", "store", s.cfg.Store)
+	return err
+}
+
+// run announces the server, serves, and takes back what was announced.
+func (f serveFlags) run(ctx context.Context, u *ui, s *server) error {
+	defer s.ln.Close()
+	if f.pprof != "" {
+		l, err := listenTCP("--pprof", f.pprof)
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		go servePprof(l)
+	}
+	if f.mountedAt != "" {
+		forget, err := f.rememberMount(s)
+		if err != nil {
+			return err
+		}
+		defer forget()
+	}
+	if err := f.announce(u, s); err != nil {
+		return err
+	}
+	return s.serve(ctx)
+}
+
+// open checks the flags and opens the server.
+func (f serveFlags) open(log *slog.Logger) (*server, error) {
+	hint := "deltafs serve --help"
+	switch {
+	case f.base == "":
+		return nil, &fault{Err: usagef("serve: --base is missing"), Code: exitUsage, Hint: hint}
+	case f.delta == "":
+		return nil, &fault{Err: usagef("serve: --delta is missing"), Code: exitUsage, Hint: hint}
+	case f.engine != "go-nfs":
+		return nil, &fault{Err: usagef("--engine %q: the only engine of this version is go-nfs", f.engine), Code: exitUsage, Hint: hint}
+	}
+	base, err := realBase(f.base)
+	if err != nil {
+		return nil, f.goneBase(err)
+	}
+	store, err := realNew(f.delta)
+	if err != nil {
+		return nil, &fault{Op: "open", Path: f.delta, Err: bare(err)}
+	}
+	if err := checkApart(base, store); err != nil {
+		return nil, err
+	}
+	limit, err := f.limitBytes(store)
+	if err != nil {
+		return nil, err
+	}
+	// The port comes before the store: a taken port leaves no empty store behind.
+	ln, err := listenTCP("--listen", f.listen)
+	if err != nil {
+		return nil, err
+	}
+	return openServer(serverConfig{Base: base, Store: store, Limit: limit, Immutable: f.immutable, Log: log}, ln)
+}
+
+// goneBase adds to the error of a base that cannot be served what its store,
+// if there is one, has to do with it.
+func (f serveFlags) goneBase(err error) error {
+	var ft *fault
+	if errors.As(err, &ft) {
+		if _, serr := os.Stat(filepath.Join(f.delta, "store")); serr == nil {
+			ft.Hint = "the changes in " + quote(f.delta) + " are safe; bring the base back (is its disk mounted?) and serve again"
+		}
+	}
+	return err
+}
+
+func (f serveFlags) limitBytes(store string) (int64, error) {
+	if f.limit == "" {
+		return defaultLimit(store)
+	}
+	n, err := humanize.ParseBytes(f.limit)
+	if err != nil || n == 0 || n > 1<<62 {
+		return 0, &fault{Err: usagef("--limit %q: not a size", f.limit), Code: exitUsage, Hint: "sizes look like 500MB, 20GiB or 1000000"}
+	}
+	return int64(n), nil
+}
+
+// announce says that the server is ready. Clients that connect before serve
+// has begun wait in the listener.
+func (f serveFlags) announce(u *ui, s *server) error {
+	addr, _ := s.ln.Addr().(*net.TCPAddr)
+	r := ready{Addr: addr.String(), Base: s.cfg.Base, Store: s.cfg.Store, PID: os.Getpid(), Mount: mountLines(addr)}
+	if f.printJSON {
+		return u.json(r)
+	}
+	var b strings.Builder
+	b.WriteString("base  " + quote(r.Base) + "\n")
+	b.WriteString("delta " + quote(r.Store))
+	if s.made {
+		b.WriteString(" (new)")
+	}
+	b.WriteString("\nlistening on " + r.Addr + "\n\nmount it with\n")
+	for _, l := range r.Mount {
+		b.WriteString("  " + title(l.System) + ":\n    " + l.Line + "\n")
+		if l.Note != "" {
+			b.WriteString("    (" + l.Note + ")\n")
+		}
+	}
+	if info, err := s.store.Info(); err == nil && info.ReadOnly != "" {
+		u.warn("the store is read-only: %s", info.ReadOnly)
+	}
+	return u.printf("%s", b.String())
+}
+
+// rememberMount writes the record by which other commands find this server
+// from its mount point; forget removes it again.
+func (f serveFlags) rememberMount(s *server) (forget func(), err error) {
+	dir, err := userState("")
+	if err != nil {
+		return nil, err
+	}
+	r := mountRecord{Mountpoint: f.mountedAt, Base: s.cfg.Base, Store: s.cfg.Store, Addr: s.ln.Addr().String(),
+		PID: os.Getpid(), Log: f.logFile, Mounted: s.started}
+	if err := dir.remember(r); err != nil {
+		return nil, err
+	}
+	return func() {
+		if err := dir.forget(f.mountedAt); err != nil {
+			s.cfg.Log.Warn("record of the mount stays", "err", err)
+		}
+	}, nil
+}
+
+// openLog opens the log of a server in the background, where its last words
+// go as well should it crash.
+func openLog(path string) (io.WriteCloser, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, &fault{Op: "create", Path: filepath.Dir(path), Err: bare(err)}
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, &fault{Op: "open", Path: path, Err: bare(err)}
+	}
+	if err := debug.SetCrashOutput(f, debug.CrashOptions{}); err != nil {
+		f.Close()
+		return nil, &fault{Op: "open", Path: path, Err: err}
+	}
+	return f, nil
+}
+
+// servePprof serves profiles until l is closed.
+func servePprof(l net.Listener) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	_ = srv.Serve(l) // ends when l is closed
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"deltafs/billyfs"
+	"deltafs/billyfs/rootfs"
+)
+
+// change is one changed path, as "status --json" and the control socket give it.
+type change struct {
+	Code     string `json:"code"`
+	Path     string `json:"path"`
+	From     string `json:"from,omitempty"` // where a renamed object was
+	Size     uint64 `json:"size"`           // bytes
+	Conflict string `json:"conflict,omitempty"`
+}
+
+func changeOf(e billyfs.StatusEntry) change {
+	return change{Code: string(rune(e.Code)), Path: e.Path, From: e.From, Size: e.Size, Conflict: e.Conflict}
+}
+
+const statusLong = `List what the delta changes of its base, one path a line. It takes as long as
+there are changes, however large the base is. The codes are
+
+  A  added              M  content changed        m  mode, owner or times changed
+  D  deleted            R  renamed (from -> to)   T  type changed
+
+A directory that was deleted is one line, whatever was in it. A conflict means
+that the base has changed underneath the change.`
+
+func newStatus(u *ui) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "status [STORE]",
+		Short: "List the changed paths",
+		Long:  statusLong,
+		Example: `  deltafs status ~/delta
+  deltafs status --json ~/delta | jq -r 'select(.code == "A") | .path'
+  cd /mnt && deltafs status`,
+		Args:              takesStore(),
+		ValidArgsFunction: directories,
+		RunE: func(c *cobra.Command, args []string) error {
+			dir, err := findStore(first(args))
+			if err != nil {
+				return err
+			}
+			return eachChange(c.Context(), dir, func(ch change) error {
+				if asJSON {
+					return u.json(ch)
+				}
+				return u.printf("%s\n", ch.line())
+			})
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line")
+	return c
+}
+
+// eachChange asks the server of a store, or else the store itself.
+func eachChange(ctx context.Context, dir string, fn func(change) error) error {
+	if r, ok := dialServer(ctx, dir); ok {
+		return r.status(ctx, fn)
+	}
+	log := slog.New(slog.DiscardHandler)
+	s, err := openAtRest(dir, log)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	dirBase, err := realBase(s.Label(baseLabel))
+	if err != nil {
+		return err
+	}
+	base, err := rootfs.Open(dirBase)
+	if err != nil {
+		return &fault{Op: "open", Path: dirBase, Err: bare(err), Code: exitBase}
+	}
+	defer base.Close()
+	tree, err := billyfs.Open(base, s, billyfs.Options{Log: log})
+	if err != nil {
+		return &fault{Op: "open", Path: dirBase, Err: err}
+	}
+	defer tree.Close()
+	return tree.Status(func(e billyfs.StatusEntry) error { return fn(changeOf(e)) })
+}
+
+// line is the change for people.
+func (c change) line() string {
+	s := c.Code + " " + quote(c.Path)
+	if c.From != "" {
+		s = c.Code + " " + quote(c.From) + " -> " + quote(c.Path)
+	}
+	if c.Conflict != "" {
+		s += fmt.Sprintf("  (conflict: %s)", c.Conflict)
+	}
+	return s
+}
