@@ -10,10 +10,10 @@ import (
 
 // crashTally counts what a run of crash tests went through.
 type crashTally struct {
-	histories, crashes, again          int
-	trims, rotations, recycled, reopen int
-	images                             map[[2]uint64]bool // disk and index
-	seen                               map[state]bool
+	histories, crashes, again                 int
+	trims, rotations, recycled, reopen, kills int
+	images                                    map[[2]uint64]bool // disk and index
+	seen                                      map[state]bool
 }
 
 // state is an image and what must be found on it: one image may be left by
@@ -60,7 +60,8 @@ func runHistory(seed uint64, p crashPlan, t *crashTally) error {
 		err = w.rebirth()
 	}
 	if w != nil {
-		t.trims, t.rotations, t.recycled, t.reopen = t.trims+w.trims, t.rotations+w.rotations, t.recycled+w.recycled, t.reopen+w.reopens
+		t.trims, t.rotations, t.recycled = t.trims+w.trims, t.rotations+w.rotations, t.recycled+w.recycled
+		t.reopen, t.kills = t.reopen+w.reopens, t.kills+w.kills
 	}
 	if err != nil {
 		return fmt.Errorf("history %d: %w", seed, err)

@@ -55,7 +55,7 @@ type life struct {
 	lastSynced int         // batch, as far as acknowledged
 	bad        error       // found by a random edit
 
-	trims, rotations, recycled, reopens int
+	trims, rotations, recycled, reopens, kills int
 }
 
 func (w *life) options() Options {
@@ -134,15 +134,21 @@ func (w *life) rebirth() error {
 			delete(w.used, ino)
 		}
 	}
-	w.inos = slices.DeleteFunc(w.inos, func(ino Ino) bool { // lost: it may be given out again
-		_, ok := w.used[ino]
-		return ino&Born != 0 && !ok
-	})
+	w.forgetUnused()
 	w.m = w.at(a.n)
 	w.d, w.kv = a.d, a.kv
 	w.use(a.s)
 	w.begin()
 	return nil
+}
+
+// forgetUnused forgets numbers that the process which got them has not used:
+// they may be given out again.
+func (w *life) forgetUnused() {
+	w.inos = slices.DeleteFunc(w.inos, func(ino Ino) bool {
+		_, ok := w.used[ino]
+		return ino&Born != 0 && !ok
+	})
 }
 
 // count adds up what the trace of this life shows.
@@ -187,6 +193,8 @@ func (w *life) step() error {
 		return w.reopen()
 	case p < 28:
 		return w.sweep()
+	case p < 31:
+		return w.kill()
 	default:
 		return w.append(w.randomBatch())
 	}
@@ -279,6 +287,55 @@ func (w *life) reopen() error {
 			return fmt.Errorf("a clean close and open changed the store: %s", got.diff(w.m))
 		}
 	}
+	return nil
+}
+
+// kill lets the process die at some operation soon, but not the machine, and
+// opens the store again. All that was appended is there, and from then on it
+// survives the machine's death too.
+func (w *life) kill() error {
+	w.d.Inject(simdisk.Fault{At: 1 + w.rng.IntN(12), Forever: true, Dead: true})
+	var err error
+	var dying []edit // not known whether it was appended
+	for n := 0; n < 12 && err == nil && w.bad == nil; n++ {
+		dying = nil
+		switch w.rng.IntN(5) {
+		case 0:
+			err = w.sync()
+		case 1:
+			err = w.checkpoint()
+		case 2:
+			if err = w.s.Close(); err == nil {
+				var s *Store
+				if s, err = Open(lifeDir, w.options()); err == nil {
+					w.use(s)
+				}
+			}
+		default:
+			dying = w.randomBatch()
+			err = w.append(dying)
+		}
+	}
+	w.d.Heal()
+	s, operr := Open(lifeDir, w.options())
+	if operr != nil {
+		return fmt.Errorf("open after a kill: %w", operr)
+	}
+	w.use(s)
+	got, operr := readOracle(s, lifeLayers, w.files)
+	if operr != nil {
+		return fmt.Errorf("read after a kill: %w", operr)
+	}
+	if got.sum != w.m.sum && err != nil && dying != nil {
+		w.note(s.LastLSN(), dying)
+	}
+	if got.sum != w.m.sum {
+		return fmt.Errorf("a kill changed the store: %s", got.diff(w.m))
+	}
+	w.forgetUnused()
+	w.kills++
+	w.d.Mark(markAppend(w.batches()))
+	w.d.Mark(markSynced(w.batches()))
 	return nil
 }
 
@@ -396,9 +453,6 @@ func (w *life) randomOffset() int64 {
 func (w *life) randomData() []byte {
 	sizes := [...]int{1, 7, 100, 464, 512, 1000, 4096, 5000, 16384, 16385, 20000, 40000}
 	i := w.rng.IntN(len(sizes))
-	if i > 8 && w.rng.IntN(4) == 0 {
-		i = w.rng.IntN(8)
-	}
 	p := make([]byte, sizes[i])
 	v := w.rng.Uint64()
 	for j := range p {

@@ -41,8 +41,8 @@ func TestCrash(t *testing.T) {
 			t.Fatalf("DELTAFS_HISTORY=%d: %v", seed, err)
 		}
 	}
-	t.Logf("%d histories, %d crash states, %d of them crashes of a recovery; %d distinct images; %d rotations, %d recycled, %d trims, %d reopens",
-		tally.histories, tally.crashes+tally.again, tally.again, len(tally.images), tally.rotations, tally.recycled, tally.trims, tally.reopen)
+	t.Logf("%d histories, %d crash states, %d of them crashes of a recovery; %d distinct images; %d rotations, %d recycled, %d trims, %d reopens, %d kills",
+		tally.histories, tally.crashes+tally.again, tally.again, len(tally.images), tally.rotations, tally.recycled, tally.trims, tally.reopen, tally.kills)
 	if to-from < 10 {
 		return
 	}
@@ -53,6 +53,7 @@ func TestCrash(t *testing.T) {
 		"rotations":              tally.rotations >= 5*n,
 		"recycled segments":      tally.recycled >= n,
 		"trims":                  tally.trims >= n,
+		"kills":                  tally.kills >= n,
 		"clean closes and opens": tally.reopen >= n,
 	} {
 		if !enough {

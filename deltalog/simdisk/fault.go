@@ -14,6 +14,7 @@ type Fault struct {
 	Forever bool   // and all behind it
 	Err     error  // nil: EIO. disk.ErrNoSpace for a full disk
 	Short   bool   // half of a write takes effect before it fails
+	Dead    bool   // the process is dead, not the disk: a sync that fails loses nothing
 }
 
 // changing are the kinds that a Fault without Kinds matches.

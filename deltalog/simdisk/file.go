@@ -83,6 +83,9 @@ func (f *file) Sync() error {
 	}
 	defer f.d.mu.Unlock()
 	err := f.d.failLocked(Sync, f.name)
+	if err != nil && f.d.fault.Dead {
+		return err
+	}
 	f.d.trace = append(f.d.trace, Op{Kind: Sync, Name: f.name, Failed: err != nil, id: f.n.id})
 	return err
 }

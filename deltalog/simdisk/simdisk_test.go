@@ -286,6 +286,23 @@ func TestFailedSyncLosesWhatItHeld(t *testing.T) {
 	}
 }
 
+func TestDeadProcessLosesNothing(t *testing.T) {
+	d, f := durable(t, SectorSize)
+	put(t, f, 0, 'n')
+	d.Inject(Fault{At: 1, Forever: true, Dead: true})
+	if f.Sync() == nil {
+		t.Error("a dead process syncs")
+	}
+	d.Heal()
+	if p, _ := get(t, d.CrashAt(end(d), KeepAll), "a"); p[0] != 'n' {
+		t.Error("what a dead process wrote is lost")
+	}
+	must(t, f.Sync())
+	if p, _ := get(t, d.CrashAt(end(d), LoseAll), "a"); p[0] != 'n' {
+		t.Error("what a dead process wrote cannot be synced")
+	}
+}
+
 func TestFaults(t *testing.T) {
 	d, f := durable(t, 10)
 	d.Inject(Fault{Kinds: []Kind{Write}, At: 2, Err: disk.ErrNoSpace, Short: true})
