@@ -45,7 +45,7 @@ var shapes = [...]string{
 }
 
 // call is what the guard learned of a call that go-nfs is working on. The fields
-// but status and pending are not changed after parsing. It serves one
+// but the last three are not changed after parsing. It serves one
 // goroutine of go-nfs at a time.
 type call struct {
 	id     uint64 // behind each handle of the call, so that FromHandle finds it
@@ -62,6 +62,8 @@ type call struct {
 	// status is that of the last call on the tree: it replaces what go-nfs
 	// answers if go-nfs answers with an error.
 	status atomic.Uint32
+	// changes are what the call did, in the order of its wcc_data.
+	changes []billyfs.Change
 	// pending is the handle of a node that is made after go-nfs asked for it.
 	pending []byte
 }

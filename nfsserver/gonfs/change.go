@@ -21,16 +21,9 @@ func (c *change) set(op, p string, s billyfs.SetAttr) error {
 	}
 	if c.call != nil && c.call.proc == nfs.NFSProcedureSetAttr {
 		s = c.call.set
-		if s.Guard != nil {
-			// go-nfs shows the mtime as ctime, so that is what clients send.
-			if *s.Guard != a.Mtime {
-				return c.done(op, p, &billyfs.Error{Op: op, Path: p, Kind: billyfs.NotSync})
-			}
-			s.Guard = &a.Ctime
-		}
 	}
 	ch, err := c.h.fs.SetAttr(c.caller(), a.Ino, s)
-	c.h.acked(ch)
+	c.acked(ch)
 	return c.done(op, p, err)
 }
 
@@ -80,7 +73,7 @@ func (c *change) node(p string, typ, major, minor uint32, perm os.FileMode) erro
 		return c.done("mknod", p, err)
 	}
 	a, ch, err := c.h.fs.Mknod(c.caller(), at.ino, at.name, typ, major, minor, c.wanted(perm))
-	c.h.acked(ch)
+	c.acked(ch)
 	if err == nil && c.call != nil {
 		copy(c.call.pending, c.handle(a.Ino)) // go-nfs asked for it before there was one
 	}

@@ -139,7 +139,7 @@ func (c *conn) Write(p []byte) (int, error) {
 			break
 		}
 		a := c.queue[0]
-		rec := mend(a, c.partial[4:n])
+		rec := c.h.mend(a, c.partial[4:n])
 		c.mu.Unlock()
 		err := c.send(rec)
 		c.mu.Lock()

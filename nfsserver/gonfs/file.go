@@ -59,7 +59,7 @@ func (f *file) Write(p []byte) (int, error) {
 		return 0, nil
 	}
 	ch, err := f.v.h.fs.WriteAt(f.v.caller(), f.ino, p, f.off)
-	f.v.h.acked(ch)
+	f.v.acked(ch)
 	if err == nil && f.v.call != nil && f.v.call.stable != 0 {
 		err = f.v.h.fs.Sync(ch.LSN)
 	}
@@ -94,7 +94,7 @@ func (f *file) Truncate(size int64) error {
 	}
 	n := uint64(size)
 	ch, err := f.v.h.fs.SetAttr(f.v.caller(), f.ino, billyfs.SetAttr{Size: &n})
-	f.v.h.acked(ch)
+	f.v.acked(ch)
 	return f.v.done("truncate", f.path, err)
 }
 

@@ -399,10 +399,11 @@ func FuzzMend(f *testing.F) {
 	f.Add(uint32(1), uint32(0), put32(accepted(1, 0), 0))
 	f.Add(uint32(19), uint32(2), put32(accepted(1, 4)))
 	f.Add(uint32(18), uint32(0), put32(accepted(1, 0), 0, 1))
+	h := newRig(f).h
 	f.Fuzz(func(t *testing.T, proc, status uint32, rec []byte) {
 		c := &call{prog: progNFS, proc: nfs.NFSProcedure(proc % uint32(len(shapes)))}
 		c.status.Store(status)
-		if out := mend(c, rec); len(out) > len(rec) && len(out) < replyStatus+4 {
+		if out := h.mend(c, rec); len(rec) > replyStatus && len(out) < replyStatus {
 			t.Fatalf("%x", out)
 		}
 	})

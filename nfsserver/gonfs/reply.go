@@ -23,11 +23,10 @@ var errorBodies = [...]int{
 const (
 	replyStat   = 20 // accept_stat
 	replyStatus = 24 // nfsstat3, where the results begin
-	attrSize    = 84 // of an fattr3
 )
 
 // mend returns the reply that the client is to get in place of one of go-nfs.
-func mend(c *call, rec []byte) []byte {
+func (h *Handler) mend(c *call, rec []byte) []byte {
 	if c.prog != progNFS || c.proc == nfs.NFSProcedureNull || len(rec) < replyStatus {
 		return rec
 	}
@@ -37,7 +36,7 @@ func mend(c *call, rec []byte) []byte {
 		status = binary.BigEndian.Uint32(rec[replyStatus:])
 	}
 	if status == 0 {
-		return mendResults(c, rec)
+		return mendResults(c, h.attributes(c, rec))
 	}
 	// go-nfs's own errors are coarse, some of its error bodies are short, and
 	// its accept_stat is off by one: what failed is told anew.

@@ -126,6 +126,16 @@ func (v *view) note(err error) {
 	v.call.status.Store(uint32(s))
 }
 
+// acked remembers changes that the client is going to be told of.
+func (v *view) acked(chs ...billyfs.Change) {
+	for _, ch := range chs {
+		v.h.acked(ch)
+	}
+	if v.call != nil {
+		v.call.changes = chs
+	}
+}
+
 // done ends each operation: it notes its outcome and dresses its error.
 func (v *view) done(op, p string, err error) error {
 	v.note(err)
@@ -212,7 +222,7 @@ func (v *view) Create(p string) (billy.File, error) {
 		how.Attr.Mode = &m
 	}
 	a, ch, err := v.h.fs.Create(v.caller(), at.ino, at.name, how)
-	v.h.acked(ch)
+	v.acked(ch)
 	if err := v.done("create", p, err); err != nil {
 		return nil, err
 	}
@@ -261,7 +271,7 @@ func (v *view) Remove(p string) error {
 		remove = v.h.fs.Rmdir
 	}
 	ch, err := remove(v.caller(), at.ino, at.name)
-	v.h.acked(ch)
+	v.acked(ch)
 	return v.done("remove", p, err)
 }
 
@@ -275,8 +285,8 @@ func (v *view) Rename(from, to string) error {
 	if err != nil {
 		return v.done("rename", to, err)
 	}
-	_, ch, err := v.h.fs.Rename(v.caller(), src.ino, src.name, dst.ino, dst.name)
-	v.h.acked(ch)
+	a, b, err := v.h.fs.Rename(v.caller(), src.ino, src.name, dst.ino, dst.name)
+	v.acked(a, b)
 	return v.done("rename", from, err)
 }
 
@@ -289,7 +299,7 @@ func (v *view) MkdirAll(p string, perm os.FileMode) error {
 		}
 		var ch billyfs.Change
 		_, ch, err = v.h.fs.Mkdir(v.caller(), at.ino, at.name, v.wanted(perm))
-		v.h.acked(ch)
+		v.acked(ch)
 	}
 	return v.done("mkdir", p, err)
 }
@@ -300,7 +310,7 @@ func (v *view) Symlink(target, p string) error {
 	if err == nil {
 		var ch billyfs.Change
 		_, ch, err = v.h.fs.Symlink(v.caller(), at.ino, at.name, target, v.wanted(0o777))
-		v.h.acked(ch)
+		v.acked(ch)
 	}
 	return v.done("symlink", p, err)
 }

@@ -249,12 +249,57 @@ func TestModesOwnersTimes(t *testing.T) {
 	if a.Mode != 0o1711 || a.UID != 77 || a.GID != 88 || a.Size != 4096 || a.Mtime != 1000<<32|999 {
 		t.Errorf("set %+v, mode %o", a, a.Mode)
 	}
+	if a.Ctime <= a.Mtime || a.FSID != r.h.codec.FSID() || a.Atime == a.Mtime {
+		t.Errorf("times and fsid %+v", a)
+	}
 	d := c.mkdir(root, "sticky")
 	h = d
 	set(1, 0o1777, 0, 0, 0, 0, 0)
 	if a := c.getattr(d); a.Mode&0o7777 != 0o1777 || a.Type != 2 || a.Nlink != 2 {
 		t.Errorf("directory %+v", a)
 	}
+}
+
+// Clients keep what they have cached if the state before a change is the one
+// that they know, and the one after is true.
+func TestWeakCacheConsistency(t *testing.T) {
+	r := newRig(t)
+	c, root := r.mounted()
+	dir := c.mkdir(root, "other")
+	h := c.create(root, "f")
+	type state struct{ size, mtime, ctime uint64 }
+	of := func(a fattr) state { return state{a.Size, a.Mtime, a.Ctime} }
+	wcc := func(rd *reader, what string, before fattr, obj []byte) {
+		t.Helper()
+		if rd.u32() != 1 {
+			t.Errorf("%s: no attributes before", what)
+			return
+		}
+		pre := state{rd.u64(), rd.u64(), rd.u64()}
+		if rd.u32() != 1 || pre != of(before) {
+			t.Errorf("%s: before %+v, want %+v", what, pre, of(before))
+		}
+		after := readFattr(rd)
+		if after != c.getattr(obj) || after.Ctime <= before.Ctime {
+			t.Errorf("%s: after %+v, before %+v", what, after, before)
+		}
+	}
+	file, top, sub := c.getattr(h), c.getattr(root), c.getattr(dir)
+	args := putOpaque(cat(fh(h), put32(nil, 0, 9, 4, 2)), []byte("text"))
+	wcc(c.want(nfs.NFSStatusOk, nfs.NFSProcedureWrite, args), "WRITE", file, h)
+	file = c.getattr(h)
+	wcc(c.want(nfs.NFSStatusOk, nfs.NFSProcedureSetAttr, cat(fh(h), sizeAttr(3), put32(nil, 0))), "SETATTR", file, h)
+	rd := c.want(nfs.NFSStatusOk, nfs.NFSProcedureRename, cat(name(root, "f"), name(dir, "g")))
+	wcc(rd, "RENAME from", top, root)
+	wcc(rd, "RENAME to", sub, dir)
+	sub = c.getattr(dir)
+	rd = c.want(nfs.NFSStatusOk, nfs.NFSProcedureCreate, cat(name(dir, "h"), put32(nil, 0), noAttrs()))
+	c.made(rd)
+	rd.u32()
+	readFattr(rd)
+	wcc(rd, "CREATE", sub, dir)
+	sub = c.getattr(dir)
+	wcc(c.want(nfs.NFSStatusOk, nfs.NFSProcedureRemove, name(dir, "g")), "REMOVE", sub, dir)
 }
 
 func TestSetattrGuard(t *testing.T) {
