@@ -41,9 +41,10 @@
 // Lines of text, each ended by a newline: "deltafs store", "version 1",
 // "id HEX" (16 random bytes), "key HEX" (32 random bytes; keys of hashes and
 // handles are derived from it), "segment N" (bytes of a segment), "created
-// RFC3339", any number of "label NAME VALUE" (VALUE in Go quoting), and last
-// "crc HEX": the CRC of all bytes before that line. It is written under a
-// temporary name, synced, renamed, and the directory synced, after log/ exists.
+// RFC3339" (UTC), any number of "label NAME VALUE" (sorted by NAME; VALUE in Go
+// quoting), and last "crc HEX": the CRC of all bytes before that line. It is
+// written under a temporary name, synced, renamed, and the directory synced,
+// after log/ and the first segment exist: with it the store begins to exist.
 //
 // # Segment
 //
@@ -65,18 +66,23 @@
 //	72  8  next inode number: no born number at or above it was given out before
 //	80  8  creation time, nanoseconds since 1970 UTC
 //	88  8  bytes appended to the log before this segment, headers and padding included
-//	96  -  zero
-//	508 4  CRC of bytes 0..507
+//	96  8  id of the oldest segment that was part of the log when this one was begun
+//	104 -  zero
+//	508 4  CRC of bytes 0..507, unseeded
 //
-// A header whose sector is zero, or that is a valid header with another id (a
-// recycled file), means that the segment was never begun. Anything else that
-// does not validate is damage.
+// A segment gets its name (by rename) only when the file has its full size,
+// durably, so one that is shorter is damaged. A header whose sector is zero, or
+// that is a valid header with another id (a recycled file), means that the
+// segment was never begun: it is a spare. Anything else that does not validate
+// is damage.
 //
 // The log is the chain of segments that is found by following, from the
 // segment with the highest id whose header is valid, the ids at offset 48 back
-// to the oldest (0, or the start named by the last TRIM frame). Segments with
-// valid headers that are not on the chain are orphans of an earlier torn tail;
-// recovery moves them aside.
+// to the oldest (the first, or the start named by the last TRIM frame, or by
+// offset 96 if that is later). A segment that was begun before a crash while
+// the header of the segment before it was lost has no chain, and the next lower
+// one is taken. Segments with valid headers that are not on the chain are
+// orphans of a torn tail; recovery moves them aside.
 //
 // # Frame
 //
@@ -109,6 +115,9 @@
 //	11 SEAL       0        footer: see below
 //	12 INTENT, 13 DONE     reserved for commits to the base
 //
+// COMMIT's inode field is the next inode number: no born number at or above it
+// was given out before. What the table does not give is zero.
+//
 // DATA of more than 16 KiB has flag 4 and, before the data, one CRC (4 bytes,
 // seeded with the salt) per 16 KiB of it; the table is padded to a multiple of
 // 8. The payload length counts table, padding and data.
@@ -124,8 +133,37 @@
 //
 // A batch never crosses segments. SEAL is the last frame of a full segment (a
 // batch of its own, with a COMMIT behind it, so it has an LSN); payload: for
-// each (layer, inode) with frames in the segment, sorted, 24 bytes: layer u32,
-// zero u32, inode u64, lowest LSN u64. A segment that a crash ended has no SEAL.
+// each (layer, inode) with frames of types 1 to 8 in the segment, sorted, 24
+// bytes: layer u32, zero u32, inode u64, lowest LSN u64. A segment that a crash
+// or a full disk ended has no SEAL. Room for it is kept free in each segment,
+// and 2 KiB for COMMITs that cover the tail and for TRIM.
+//
+// An empty batch, nothing but a COMMIT whose synced LSN is the one before its
+// own, covers the tail: it is written at Close and within a second of the last
+// sync, so that damage before it is told from tearing.
+//
+// # Example
+//
+// A batch with LSN 2 in a segment with salt 0x1badcafe, after a batch with chain
+// 0x01020304, when LSN 1 is known to be synced and the next inode number is
+// 0x8000000000000002: it writes "hi" at offset 5 of inode 0x8000000000000001 of
+// layer 1 and enters it as "a", with cookie 7, into directory 1; the caller tag
+// is "t". (TestExampleOfTheFormat compares.)
+//
+//	04 00 00 00 02 00 00 00 02 00 00 00 00 00 00 00  DATA, 2 bytes of payload, LSN 2
+//	01 00 00 00 00 00 00 80 05 00 00 00 00 00 00 00  inode, offset
+//	01 00 00 00 02 00 00 00 67 70 b3 ed 84 8e 63 d8  layer, length, CRCs
+//	68 69 00 00 00 00 00 00                          "hi", padding
+//	02 00 00 00 11 00 00 00 02 00 00 00 00 00 00 00  ENTRY, 17 bytes of payload, LSN 2
+//	01 00 00 00 00 00 00 00 07 00 00 00 00 00 00 00  directory, cookie
+//	01 00 00 00 01 00 00 00 e1 0f 64 f6 08 66 02 76  layer, length of name, CRCs
+//	61 01 00 00 00 00 00 00 80 08 01 00 00 00 00 00  "a", inode
+//	00 00 00 00 00 00 00 00                          rest of it, S_IFREG >> 12, entry
+//	0a 00 00 00 19 00 00 00 02 00 00 00 00 00 00 00  COMMIT, 25 bytes of payload, LSN 2
+//	02 00 00 00 00 00 00 80 00 00 00 00 00 00 00 00  next inode number, zero
+//	00 00 00 00 00 00 00 00 19 78 c2 da d3 3c dc 9d  zero, CRCs
+//	ba 77 34 6f 4f cd 11 a3 01 00 00 00 00 00 00 00  CRC of headers, chain, synced LSN
+//	02 00 00 00 01 00 00 00 74 00 00 00 00 00 00 00  2 frames, 1 byte of tag, "t"
 //
 // # Records
 //
@@ -173,25 +211,41 @@
 // first frame that does not validate it looks ahead: if a later COMMIT is valid
 // and its synced LSN is at least that of the broken batch, then acknowledged
 // data is damaged and the store opens read-only, naming the files; otherwise
-// this is the torn tail of a crash: the bytes behind the last COMMIT are copied
-// aside, and the log goes on in a new segment whose header says where the old
-// one ends. What was replayed is synced before Open returns. Inode numbers
-// continue 2^20 above the highest one seen: more than can be lost, since at
-// most 64 MiB of log are ever unsynced.
+// this is the torn tail of a crash. If there are frames of this incarnation
+// behind the last COMMIT, they are copied aside, and the log goes on in a new
+// segment whose header says where the old one ends, so that they can never be
+// taken for a part of it; if there are none, it goes on in place. Segments
+// behind the torn tail are moved aside.
+//
+// What was replayed and is not known to be synced is written anew, byte for
+// byte, and synced before Open returns: after a failed fsync of an earlier
+// process the kernel may show data that it has given up. Inode numbers continue
+// 2^20 above the highest that a COMMIT, a segment header or the index has seen,
+// at every open: more than can be in what a crash loses, since at most 64 MiB of
+// log are ever unsynced.
+//
+// Replay begins at the start of the segment that holds the checkpoint position,
+// so that the chain is verified from a header on; batches up to the checkpoint
+// are verified and not applied. An index whose position is not a batch's end
+// there does not belong to this log and is rebuilt; an index that has seen more
+// than the log holds means that acknowledged log is missing.
 //
 // # Trim
 //
 // At a checkpoint, the oldest segments of which nothing is live are dropped
 // from the log: a TRIM frame is synced first, then the files become spares.
 // Only a prefix of the log is ever trimmed (before there is a cleaner), so a
-// tombstone can go with it: all that it shadows is older.
+// tombstone can go with it: all that it shadows is older. Records of layers that
+// are all that is live in the oldest segment are logged anew.
 //
 // # Failure
 //
 // A failed fsync, or a write that fails with anything but ENOSPC or EDQUOT,
 // poisons the store: it is read-only from then on, every waiter gets an error,
-// and nothing is retried. ENOSPC ends the batch that met it; the head is closed
-// behind the last COMMIT.
+// and nothing is retried. ENOSPC ends the batch that met it, and nothing else
+// is lost; the head is closed behind the last COMMIT, and the next batch begins
+// a segment. The last segment that the limit allows takes no file data, so that
+// removing and truncating work when the log is full.
 //
 // # Concurrency and lock order
 //

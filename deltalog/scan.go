@@ -193,29 +193,32 @@ func scanSegment(r io.ReaderAt, h *segHeader, end int64, fn func(*logBatch) erro
 // whose LSN is at least lsn. It returns the end of the last one, 0 if there is
 // none, and the highest synced LSN of a valid COMMIT among them.
 func lookAhead(r io.ReaderAt, h *segHeader, from, end int64, lsn LSN) (last int64, synced LSN, err error) {
-	s := newScanner(r, h, end)
-	for s.pos = from; s.pos+frameHeaderSize <= end; {
-		p, err := s.bytes(s.pos, frameHeaderSize)
-		if err != nil {
+	const overlap = frameHeaderSize + commitFixed + MaxTag // the most that is looked at from one place
+	buf := make([]byte, min(scanChunk+overlap, end-from))
+	for ; from < end; from += scanChunk {
+		p := buf[:min(int64(len(buf)), end-from)]
+		if n, err := r.ReadAt(p, from); n < len(p) {
+			if err == io.EOF {
+				err = errTruncated
+			}
 			return last, synced, err
 		}
-		var f frame
-		if decodeFrameHeader(p, h.salt, &f) != nil || f.lsn < lsn || s.pos+int64(f.space()) > end {
-			s.pos += 8
-			continue
-		}
-		last = s.pos + int64(f.space())
-		if f.typ == frameCommit {
-			if p, err = s.bytes(s.pos, f.space()); err != nil {
-				return last, synced, err
+		for i := 0; i < min(scanChunk, len(p)); i += 8 {
+			if p[i] == 0 || p[i] > byte(frameDone) { // most places: no frame type
+				continue
 			}
-			f.payload = p[frameHeaderSize:][:f.size]
-			if c, err := decodeCommit(f.payload); err == nil && f.checkPayload(h.salt) == nil {
-				synced = max(synced, c.synced)
+			var f frame
+			if decodeFrameHeader(p[i:], h.salt, &f) != nil || f.lsn < lsn || from+int64(i+f.space()) > end {
+				continue
+			}
+			last = from + int64(i+f.space())
+			if f.typ == frameCommit {
+				f.payload = p[i+frameHeaderSize:][:f.size]
+				if c, err := decodeCommit(f.payload); err == nil && f.checkPayload(h.salt) == nil {
+					synced = max(synced, c.synced)
+				}
 			}
 		}
-		// A torn frame's payload may hold anything, so only a COMMIT is skipped.
-		s.pos += frameHeaderSize
 	}
 	return last, synced, nil
 }

@@ -1,0 +1,191 @@
+package deltalog
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+const exampleSalt, exampleChain = 0x1badcafe, 0x01020304
+
+func exampleBatch() ([]byte, uint32) {
+	var b Batch
+	ino := Born | 1
+	b.Data(1, ino, 5, []byte("hi"))
+	b.Entry(1, 1, 7, "a", Entry{Ino: ino, Type: TypeRegular})
+	b.Tag([]byte("t"))
+	return b.finish(exampleSalt, exampleChain, 2, 1, ino+1)
+}
+
+// The example in the package comment is what the encoder writes.
+func TestExampleOfTheFormat(t *testing.T) {
+	got, _ := exampleBatch()
+	src, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, ok := strings.Cut(string(src), "(TestExampleOfTheFormat compares.)")
+	if !ok {
+		t.Fatal("doc.go has no example")
+	}
+	text, _, _ = strings.Cut(text, "# Records")
+	var want []byte
+	for line := range strings.Lines(text) {
+		digits, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "//\t")
+		if !ok {
+			continue
+		}
+		digits, _, _ = strings.Cut(digits, "  ")
+		p, err := hex.DecodeString(strings.ReplaceAll(digits, " ", ""))
+		if err != nil {
+			t.Fatalf("example line %q: %v", line, err)
+		}
+		want = append(want, p...)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("the encoder writes\n%sand the example says\n%s", dumpExample(got), hex.Dump(want))
+	}
+}
+
+// dumpExample prints bytes as doc.go has them.
+func dumpExample(p []byte) string {
+	var b strings.Builder
+	for i := 0; i < len(p); i += 16 {
+		fmt.Fprintf(&b, "//\t% x\n", p[i:min(i+16, len(p))])
+	}
+	return b.String()
+}
+
+func scanBytes(p []byte, salt, chain uint32, lsn LSN) (*logBatch, error) {
+	sc := &scanner{r: bytes.NewReader(p), id: 1, salt: salt, chain: chain, lsn: lsn, end: int64(len(p))}
+	return sc.batch()
+}
+
+func TestBatchReadsBack(t *testing.T) {
+	p, chain := exampleBatch()
+	b, err := scanBytes(p, exampleSalt, exampleChain, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.lsn != 2 || b.next != Born|2 || b.commit.synced != 1 || string(b.commit.tag) != "t" || b.commit.chain != chain || len(b.frames) != 2 {
+		t.Errorf("batch is %+v", b)
+	}
+	d := b.frames[0]
+	if d.typ != frameData || d.ino != Born|1 || d.offset != 5 || string(d.data()) != "hi" {
+		t.Errorf("first frame is %+v", d)
+	}
+	name, e, err := decodeEntryFrame(&b.frames[1])
+	if err != nil || name != "a" || e != (Entry{Ino: Born | 1, Type: TypeRegular}) || b.frames[1].offset != 7 {
+		t.Errorf("second frame is %q %+v, %v", name, e, err)
+	}
+}
+
+// Every single bit of a batch counts, and so do salt, LSN and chain.
+func TestBatchRefusesAnyChange(t *testing.T) {
+	p, _ := exampleBatch()
+	for bit := range 8 * len(p) {
+		q := bytes.Clone(p)
+		q[bit/8] ^= 1 << (bit % 8)
+		b, err := scanBytes(q, exampleSalt, exampleChain, 2)
+		if err == nil && !bytes.Equal(padless(b, q), padless(b, p)) {
+			t.Fatalf("a flip of bit %d of byte %d is not noticed", bit%8, bit/8)
+		}
+	}
+	for what, try := range map[string]func() error{
+		"salt":  func() error { _, err := scanBytes(p, exampleSalt+1, exampleChain, 2); return err },
+		"chain": func() error { _, err := scanBytes(p, exampleSalt, exampleChain+1, 2); return err },
+		"LSN":   func() error { _, err := scanBytes(p, exampleSalt, exampleChain, 3); return err },
+		"end":   func() error { _, err := scanBytes(p[:len(p)-8], exampleSalt, exampleChain, 2); return err },
+	} {
+		if err := try(); !errors.Is(err, errFrame) {
+			t.Errorf("another %s: %v", what, err)
+		}
+	}
+}
+
+// padless returns the bytes of a batch that mean something: all but padding.
+func padless(b *logBatch, p []byte) []byte {
+	var out []byte
+	for i, at := range b.locs {
+		out = append(out, p[at.off:][:frameHeaderSize+b.frames[i].size]...)
+	}
+	return append(out, p[b.at.off:][:frameHeaderSize+commitFixed+len(b.commit.tag)]...)
+}
+
+func TestRecordsReadBack(t *testing.T) {
+	r := Inode{
+		Mode: TypeSymlink | 0o7777, Flags: InodeBase, Nlink: 3, UID: 4, GID: 5, RdevMajor: 6, RdevMinor: 7,
+		Size: 8, LowerLen: 9, Atime: -10, Mtime: 11, Ctime: 12, Parent: Born | 13, Verifier: 14,
+		Base: Fingerprint{Ino: 15, Size: 16, Mtime: -17, Ctime: 18}, Target: "target",
+	}
+	if got, err := decodeInode(appendInode(nil, &r)); err != nil || got != r {
+		t.Errorf("inode: %+v, %v", got, err)
+	}
+	for _, e := range []Entry{{Ino: 1, Type: TypeSocket}, {Whiteout: true}} {
+		if got, err := decodeEntryValue(appendEntryValue(nil, e)); err != nil || got != e {
+			t.Errorf("entry: %+v, %v", got, err)
+		}
+	}
+	o := Origin{Parent: 1, Name: strings.Repeat("n", MaxName), Pinned: true}
+	if got, err := decodeOrigin(appendOrigin(nil, o)); err != nil || got != o {
+		t.Errorf("origin: %+v, %v", got, err)
+	}
+	l := Layer{ID: 2, Parent: 1, View: 3, Created: 4, Name: "main"}
+	if got, err := decodeLayer(2, appendLayer(nil, l)); err != nil || got != l {
+		t.Errorf("layer: %+v, %v", got, err)
+	}
+	es := []sealEntry{{sealKey{1, 2}, 3}, {sealKey{1, 3}, 1}, {sealKey{2, 1}, 9}}
+	if got, err := decodeSeal(appendSeal(nil, es)); err != nil || !reflect.DeepEqual(got, es) {
+		t.Errorf("seal: %+v, %v", got, err)
+	}
+}
+
+func TestBatchLimits(t *testing.T) {
+	s := mustCreate(t, t.TempDir(), testOptions())
+	for what, fill := range map[string]func(b *Batch){
+		"long name":      func(b *Batch) { b.Entry(1, 1, 0, strings.Repeat("n", MaxName+1), Entry{}) },
+		"no name":        func(b *Batch) { b.EntryGone(1, 1, 0, "") },
+		"long target":    func(b *Batch) { b.Inode(1, 1, &Inode{Target: strings.Repeat("t", MaxTarget+1)}) },
+		"long tag":       func(b *Batch) { b.Tag(make([]byte, MaxTag+1)) },
+		"much data":      func(b *Batch) { b.Data(1, 1, 0, make([]byte, MaxData+1)) },
+		"negative":       func(b *Batch) { b.Data(1, 1, -1, []byte("x")) },
+		"over the end":   func(b *Batch) { b.Data(1, 1, 1<<63-1, []byte("x")) },
+		"than a segment": func(b *Batch) { b.Data(1, 1, 0, make([]byte, minSegment)) },
+	} {
+		var b Batch
+		b.Truncate(1, 1, 0)
+		fill(&b)
+		before := s.LastLSN()
+		if _, err := s.Append(&b); !errors.Is(err, ErrTooBig) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if s.LastLSN() != before {
+			t.Errorf("%s: something was appended", what)
+		}
+	}
+	var b Batch
+	if lsn, err := s.Append(&b); err != nil || lsn != s.LastLSN() {
+		t.Errorf("empty batch: %d, %v", lsn, err)
+	}
+}
+
+// A batch can be appended again after its segment changed: its checksums follow.
+func TestBatchForAnotherSalt(t *testing.T) {
+	var b Batch
+	b.Data(1, 1, 0, pattern(1, 50000))
+	b.Truncate(1, 1, 7)
+	b.sum(5)
+	first, _ := b.finish(9, 1, 2, 0, 0)
+	if _, err := scanBytes(first, 9, 1, 2); err != nil {
+		t.Error(err)
+	}
+	again, _ := b.finish(11, 3, 4, 0, 0)
+	if _, err := scanBytes(again, 11, 3, 4); err != nil {
+		t.Error(err)
+	}
+}
