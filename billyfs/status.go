@@ -19,6 +19,8 @@ type StatusEntry struct {
 	Path string `json:"path"`           // relative to the root of the export, with slashes
 	From string `json:"from,omitempty"` // R: the path in the base
 	Size uint64 `json:"size"`           // of the file as it is now, bytes; 0 of all else
+	// Changed says of an R that the content is another one, too.
+	Changed bool `json:"changed,omitempty"`
 	// Conflict says how the base has changed underneath; empty if it has not.
 	Conflict string `json:"conflict,omitempty"`
 }
@@ -128,6 +130,9 @@ func (c *changes) name(at place, e deltalog.Entry) (s StatusEntry, ok bool) {
 	if from, ok := c.movedFrom(e.Ino); ok && c.names[e.Ino][0] == at {
 		s.Code, s.From = 'R', from
 		s.Conflict = c.conflict(e.Ino)
+		if r, ok := c.inodes[e.Ino]; ok {
+			s.Changed = c.contentChanged(e.Ino, &r)
+		}
 	}
 	return s, true
 }

@@ -21,6 +21,9 @@ func statusOf(t *testing.T, r *rig) []string {
 		if e.From != "" {
 			s += " < " + e.From
 		}
+		if e.Changed {
+			s += " *"
+		}
 		if e.Conflict != "" {
 			s += " !"
 		}
@@ -30,105 +33,120 @@ func statusOf(t *testing.T, r *rig) []string {
 	return lines
 }
 
+// step is one change of a tree; paths are those of the export at that time.
+type step func(t *testing.T, r *rig)
+
+// split returns the directory of a path, and the last name.
+func (r *rig) split(p string) (Ino, string) {
+	dir, name := filepath.Split(p)
+	return r.path(strings.TrimSuffix(dir, "/")).Ino, name
+}
+
+func write(p, s string) step {
+	return func(t *testing.T, r *rig) {
+		_, err := r.WriteAt(root, r.path(p).Ino, []byte(s), 0)
+		must(t, err)
+	}
+}
+
+func create(p string) step {
+	return func(t *testing.T, r *rig) {
+		dir, name := r.split(p)
+		_, _, err := r.Create(root, dir, name, CreateHow{Mode: Guarded})
+		must(t, err)
+	}
+}
+
+func mkdir(p string) step {
+	return func(t *testing.T, r *rig) {
+		dir, name := r.split(p)
+		_, _, err := r.Mkdir(root, dir, name, SetAttr{})
+		must(t, err)
+	}
+}
+
+func symlink(p string) step {
+	return func(t *testing.T, r *rig) {
+		dir, name := r.split(p)
+		_, _, err := r.Symlink(root, dir, name, "target", SetAttr{})
+		must(t, err)
+	}
+}
+
+func remove(p string) step {
+	return func(t *testing.T, r *rig) {
+		dir, name := r.split(p)
+		_, err := r.Remove(root, dir, name)
+		must(t, err)
+	}
+}
+
+func rename(from, to string) step {
+	return func(t *testing.T, r *rig) {
+		d1, n1 := r.split(from)
+		d2, n2 := r.split(to)
+		_, _, err := r.Rename(root, d1, n1, d2, n2)
+		must(t, err)
+	}
+}
+
+func link(from, to string) step {
+	return func(t *testing.T, r *rig) {
+		dir, name := r.split(to)
+		_, _, err := r.Link(root, r.path(from).Ino, dir, name)
+		must(t, err)
+	}
+}
+
+func set(p string, s SetAttr) step {
+	return func(t *testing.T, r *rig) {
+		_, err := r.SetAttr(root, r.path(p).Ino, s)
+		must(t, err)
+	}
+}
+
+// statusCases are changes of the tree of populate, and what Status says of them.
+var statusCases = []struct {
+	name  string
+	steps []step
+	want  []string
+}{
+	{"nothing", nil, nil},
+	{"written", []step{write("d/f", "x")}, []string{"M d/f"}},
+	{"truncated", []step{set("d/f", SetAttr{Size: ptr(uint64(5))})}, []string{"M d/f"}},
+	{"mode", []step{set("d/f", SetAttr{Mode: ptr(uint32(0o600))})}, []string{"m d/f"}},
+	{"times", []step{set("d/f", SetAttr{Mtime: ptr(int64(77))})}, []string{"m d/f"}},
+	{"mode of a directory", []step{set("d", SetAttr{Mode: ptr(uint32(0o700))})}, []string{"m d"}},
+	{"mode of the root", []step{set("", SetAttr{Mode: ptr(uint32(0o700))})}, []string{"m ."}},
+	{"created", []step{create("d/new")}, []string{"A d/new"}},
+	{"created and removed", []step{create("d/new"), remove("d/new")}, nil},
+	{"removed", []step{remove("d/f")}, []string{"D d/f"}},
+	{"removed and created", []step{remove("d/f"), create("d/f")}, []string{"M d/f"}},
+	{"removed, created, removed", []step{remove("d/f"), create("d/f"), remove("d/f")}, []string{"D d/f"}},
+	{"another type", []step{remove("d/f"), symlink("d/f")}, []string{"T d/f"}},
+	{"new directory", []step{mkdir("n"), mkdir("n/m"), create("n/m/f")}, []string{"A n", "A n/m", "A n/m/f"}},
+	{"removed directory", []step{removeAll("d/sub")}, []string{"D d/sub"}},
+	{"removed tree", []step{write("d/sub/g", "x"), create("d/sub/new"), removeAll("d")}, []string{"D d"}},
+	{"renamed", []step{rename("d/f", "e/x")}, []string{"R e/x < d/f"}},
+	{"renamed and written", []step{rename("d/f", "e/x"), write("e/x", "x")}, []string{"R e/x < d/f *"}},
+	{"renamed twice", []step{rename("d/f", "e/x"), rename("e/x", "y")}, []string{"R y < d/f"}},
+	{"renamed and back", []step{rename("d/f", "e/x"), rename("e/x", "d/f")}, nil},
+	{"renamed directory", []step{rename("d", "e/dir")}, []string{"R e/dir < d"}},
+	{"changed in a renamed directory", []step{rename("d", "e/dir"), write("e/dir/sub/g", "x"), remove("e/dir/f")},
+		[]string{"R e/dir < d", "D e/dir/f", "M e/dir/sub/g"}},
+	{"renamed out of a renamed directory", []step{rename("d", "dir"), rename("dir/sub", "sub")},
+		[]string{"R dir < d", "R sub < d/sub"}},
+	{"renamed into a new directory", []step{mkdir("n"), rename("d/f", "n/f")}, []string{"A n", "R n/f < d/f"}},
+	{"renamed over", []step{rename("g", "d/f")}, []string{"R d/f < g"}},
+	{"renamed, and a new one in its place", []step{rename("g", "x"), create("g")}, []string{"A g", "R x < g"}},
+	{"linked", []step{link("g", "d/g")}, []string{"A d/g"}},
+	{"linked, and the old name removed", []step{link("g", "d/g"), remove("g")}, []string{"R d/g < g"}},
+	{"swapped", []step{rename("d/f", "t"), rename("g", "d/f"), rename("t", "g")}, []string{"R d/f < g", "R g < d/f"}},
+	{"one of several names removed", []step{remove("d/hard")}, []string{"D d/hard"}},
+}
+
 func TestStatus(t *testing.T) {
-	// Steps take paths of the export; each case is a tree of its own.
-	type step func(t *testing.T, r *rig)
-	at := func(r *rig, p string) (Ino, string) {
-		dir, name := filepath.Split(p)
-		return r.path(strings.TrimSuffix(dir, "/")).Ino, name
-	}
-	write := func(p, s string) step {
-		return func(t *testing.T, r *rig) {
-			_, err := r.WriteAt(root, r.path(p).Ino, []byte(s), 0)
-			must(t, err)
-		}
-	}
-	create := func(p string) step {
-		return func(t *testing.T, r *rig) {
-			dir, name := at(r, p)
-			_, _, err := r.Create(root, dir, name, CreateHow{Mode: Guarded})
-			must(t, err)
-		}
-	}
-	mkdir := func(p string) step {
-		return func(t *testing.T, r *rig) {
-			dir, name := at(r, p)
-			_, _, err := r.Mkdir(root, dir, name, SetAttr{})
-			must(t, err)
-		}
-	}
-	symlink := func(p string) step {
-		return func(t *testing.T, r *rig) {
-			dir, name := at(r, p)
-			_, _, err := r.Symlink(root, dir, name, "target", SetAttr{})
-			must(t, err)
-		}
-	}
-	remove := func(p string) step {
-		return func(t *testing.T, r *rig) {
-			dir, name := at(r, p)
-			_, err := r.Remove(root, dir, name)
-			must(t, err)
-		}
-	}
-	rename := func(from, to string) step {
-		return func(t *testing.T, r *rig) {
-			d1, n1 := at(r, from)
-			d2, n2 := at(r, to)
-			_, _, err := r.Rename(root, d1, n1, d2, n2)
-			must(t, err)
-		}
-	}
-	link := func(from, to string) step {
-		return func(t *testing.T, r *rig) {
-			dir, name := at(r, to)
-			_, _, err := r.Link(root, r.path(from).Ino, dir, name)
-			must(t, err)
-		}
-	}
-	set := func(p string, s SetAttr) step {
-		return func(t *testing.T, r *rig) {
-			_, err := r.SetAttr(root, r.path(p).Ino, s)
-			must(t, err)
-		}
-	}
-	for _, c := range []struct {
-		name  string
-		steps []step
-		want  []string
-	}{
-		{"nothing", nil, nil},
-		{"written", []step{write("d/f", "x")}, []string{"M d/f"}},
-		{"truncated", []step{set("d/f", SetAttr{Size: ptr(uint64(5))})}, []string{"M d/f"}},
-		{"mode", []step{set("d/f", SetAttr{Mode: ptr(uint32(0o600))})}, []string{"m d/f"}},
-		{"times", []step{set("d/f", SetAttr{Mtime: ptr(int64(77))})}, []string{"m d/f"}},
-		{"mode of a directory", []step{set("d", SetAttr{Mode: ptr(uint32(0o700))})}, []string{"m d"}},
-		{"mode of the root", []step{set("", SetAttr{Mode: ptr(uint32(0o700))})}, []string{"m ."}},
-		{"created", []step{create("d/new")}, []string{"A d/new"}},
-		{"created and removed", []step{create("d/new"), remove("d/new")}, nil},
-		{"removed", []step{remove("d/f")}, []string{"D d/f"}},
-		{"removed and created", []step{remove("d/f"), create("d/f")}, []string{"M d/f"}},
-		{"removed, created, removed", []step{remove("d/f"), create("d/f"), remove("d/f")}, []string{"D d/f"}},
-		{"another type", []step{remove("d/f"), symlink("d/f")}, []string{"T d/f"}},
-		{"new directory", []step{mkdir("n"), mkdir("n/m"), create("n/m/f")}, []string{"A n", "A n/m", "A n/m/f"}},
-		{"removed directory", []step{removeAll("d/sub")}, []string{"D d/sub"}},
-		{"removed tree", []step{write("d/sub/g", "x"), create("d/sub/new"), removeAll("d")}, []string{"D d"}},
-		{"renamed", []step{rename("d/f", "e/x")}, []string{"R e/x < d/f"}},
-		{"renamed twice", []step{rename("d/f", "e/x"), rename("e/x", "y")}, []string{"R y < d/f"}},
-		{"renamed and back", []step{rename("d/f", "e/x"), rename("e/x", "d/f")}, nil},
-		{"renamed directory", []step{rename("d", "e/dir")}, []string{"R e/dir < d"}},
-		{"changed in a renamed directory", []step{rename("d", "e/dir"), write("e/dir/sub/g", "x"), remove("e/dir/f")},
-			[]string{"R e/dir < d", "D e/dir/f", "M e/dir/sub/g"}},
-		{"renamed out of a renamed directory", []step{rename("d", "dir"), rename("dir/sub", "sub")},
-			[]string{"R dir < d", "R sub < d/sub"}},
-		{"renamed into a new directory", []step{mkdir("n"), rename("d/f", "n/f")}, []string{"A n", "R n/f < d/f"}},
-		{"renamed over", []step{rename("g", "d/f")}, []string{"R d/f < g"}},
-		{"renamed, and a new one in its place", []step{rename("g", "x"), create("g")}, []string{"A g", "R x < g"}},
-		{"linked", []step{link("g", "d/g")}, []string{"A d/g"}},
-		{"linked, and the old name removed", []step{link("g", "d/g"), remove("g")}, []string{"R d/g < g"}},
-		{"swapped", []step{rename("d/f", "t"), rename("g", "d/f"), rename("t", "g")}, []string{"R d/f < g", "R g < d/f"}},
-		{"one of several names removed", []step{remove("d/hard")}, []string{"D d/hard"}},
-	} {
+	for _, c := range statusCases {
 		t.Run(c.name, func(t *testing.T) {
 			r, _ := newHandleRig(t)
 			for _, s := range c.steps {
@@ -145,7 +163,7 @@ func TestStatus(t *testing.T) {
 }
 
 // removeAll removes a tree from the leaves up, as clients do.
-func removeAll(p string) func(t *testing.T, r *rig) {
+func removeAll(p string) step {
 	return func(t *testing.T, r *rig) {
 		var rm func(dir Ino, name string)
 		rm = func(dir Ino, name string) {
@@ -162,8 +180,7 @@ func removeAll(p string) func(t *testing.T, r *rig) {
 			_, err = r.Rmdir(root, dir, name)
 			must(t, err)
 		}
-		dir, name := filepath.Split(p)
-		rm(r.path(strings.TrimSuffix(dir, "/")).Ino, name)
+		rm(r.split(p))
 	}
 }
 
