@@ -73,11 +73,23 @@ func missingOrEmpty(dir string) (bool, error) {
 // openAtRest opens a store that no server has open, for reading. It holds the
 // store's lock until it is closed.
 func openAtRest(dir string, log *slog.Logger) (*deltalog.Store, error) {
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, &fault{Op: "open", Path: dir, Err: errors.New("no such directory"), Code: exitStore,
-			Hint: "\"deltafs serve --base BASE --delta " + dir + "\" makes a store there"}
+	if err := storeExists(dir); err != nil {
+		return nil, err
 	}
 	return deltalog.Open(dir, deltalog.Options{ReadOnly: true, Log: log})
+}
+
+// storeExists refuses a STORE that is not there at all, with how to make one.
+func storeExists(dir string) error {
+	st, err := os.Stat(dir)
+	switch {
+	case err == nil && !st.IsDir():
+		return &fault{Op: "open", Path: dir, Err: fmt.Errorf("%w: it is not a directory", deltalog.ErrNotStore)}
+	case errors.Is(err, fs.ErrNotExist):
+		return &fault{Op: "open", Path: dir, Err: errors.New("no such directory"), Code: exitStore,
+			Hint: "\"deltafs serve --base BASE --delta " + quote(dir) + "\" makes a store there"}
+	}
+	return nil
 }
 
 // freeBytes returns what is free and what there is on the disk that holds dir,

@@ -150,12 +150,32 @@ func (d *demo) compare(say string) error {
 func (d *demo) show(t tree, dirs ...string) {
 	for _, dir := range dirs {
 		names := t.list(dir)
-		line := strings.Join(names, "  ")
 		if names == nil {
-			line = "(not there)"
+			names = []string{"(not there)"}
 		}
-		fmt.Fprintf(d.w, "  %-9s %s\n", dir, line)
+		for i, line := range wrap(names, 66) {
+			if i > 0 {
+				dir = ""
+			}
+			fmt.Fprintf(d.w, "  %-9s %s\n", dir, line)
+		}
 	}
+}
+
+// wrap joins words to lines of at most width bytes, where words allow it.
+func wrap(words []string, width int) (lines []string) {
+	line := ""
+	for _, w := range words {
+		if line != "" && len(line)+2+len(w) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		if line != "" {
+			line += "  "
+		}
+		line += w
+	}
+	return append(lines, line)
 }
 
 func indent(text string) string {
