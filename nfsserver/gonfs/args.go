@@ -34,6 +34,12 @@ func (c *call) args(shape string, r *reader, out, tag []byte) []byte {
 		case 'w':
 			c.stable = r.u32()
 			out = put32(out, c.stable)
+		case 'r':
+			c.cookie = r.u64()
+			out = binary.BigEndian.AppendUint64(out, innerCookie(c.cookie))
+		case 'm':
+			c.room = r.u32()
+			out = put32(out, roomFor(c.proc, c.room))
 		case 's':
 			out = c.attributes(r, out)
 		case 'g':

@@ -11,13 +11,13 @@ import (
 
 // results are where attributes lie in the results of each procedure, behind the
 // status: a fattr3, p post_op_attr, w wcc_data, h handle, H post_op_fh3,
-// 8 plain bytes, E the entries of READDIRPLUS. What follows is left alone.
+// 8 plain bytes, E the entries of a listing. What follows is left alone.
 var results = [...]string{
 	nfs.NFSProcedureGetAttr: "a", nfs.NFSProcedureSetAttr: "w", nfs.NFSProcedureLookup: "hpp",
 	nfs.NFSProcedureAccess: "p", nfs.NFSProcedureReadlink: "p", nfs.NFSProcedureRead: "p",
 	nfs.NFSProcedureWrite: "w", nfs.NFSProcedureCreate: "Hpw", nfs.NFSProcedureMkDir: "Hpw",
 	nfs.NFSProcedureSymlink: "Hpw", nfs.NFSProcedureMkNod: "Hpw", nfs.NFSProcedureRemove: "w",
-	nfs.NFSProcedureRmDir: "w", nfs.NFSProcedureRename: "ww", nfs.NFSProcedureReadDir: "p",
+	nfs.NFSProcedureRmDir: "w", nfs.NFSProcedureRename: "ww", nfs.NFSProcedureReadDir: "p8E",
 	nfs.NFSProcedureReadDirPlus: "p8E", nfs.NFSProcedureFSStat: "p", nfs.NFSProcedureFSInfo: "p",
 	nfs.NFSProcedurePathConf: "p", nfs.NFSProcedureCommit: "w",
 }
@@ -53,7 +53,12 @@ func (h *Handler) attributes(c *call, rec []byte) []byte {
 		case 'w':
 			w.wccData()
 		case 'h':
-			w.out = putOpaque(w.out, w.in.opaque(maxHandle))
+			// LOOKUP of "." hands back the handle of the call, with its tag.
+			fh := w.in.opaque(maxHandle + tagSize)
+			if n := len(fh) - tagSize; n >= 0 && [8]byte(fh[n:n+8]) == h.nonce {
+				fh = fh[:n]
+			}
+			w.out = putOpaque(w.out, fh)
 		case 'H':
 			w.postOpHandle()
 		case '8':
@@ -122,21 +127,6 @@ func (w *attrWriter) postOpHandle() {
 		w.out = putOpaque(put32(w.out, 1), h)
 	} else {
 		w.out = put32(w.out, 0)
-	}
-}
-
-func (w *attrWriter) entries() {
-	for {
-		more := w.in.u32()
-		w.out = put32(w.out, more)
-		if more == 0 || w.in.bad {
-			return
-		}
-		w.out = append(w.out, w.in.take(8)...)
-		w.out = putOpaque(w.out, w.in.opaque(maxName))
-		w.out = append(w.out, w.in.take(8)...)
-		w.postOp()
-		w.postOpHandle()
 	}
 }
 

@@ -32,14 +32,14 @@ const (
 
 // shapes are the arguments of each procedure: h handle, n name, p path, d data,
 // 4 and 8 plain bytes, w how stable, s attributes, g guard, c how to create,
-// k node.
+// k node, r cookie, m room for entries.
 var shapes = [...]string{
 	nfs.NFSProcedureNull: "", nfs.NFSProcedureGetAttr: "h", nfs.NFSProcedureSetAttr: "hsg",
 	nfs.NFSProcedureLookup: "hn", nfs.NFSProcedureAccess: "h4", nfs.NFSProcedureReadlink: "h",
 	nfs.NFSProcedureRead: "h84", nfs.NFSProcedureWrite: "h84wd", nfs.NFSProcedureCreate: "hnc",
 	nfs.NFSProcedureMkDir: "hns", nfs.NFSProcedureSymlink: "hnsp", nfs.NFSProcedureMkNod: "hnk",
 	nfs.NFSProcedureRemove: "hn", nfs.NFSProcedureRmDir: "hn", nfs.NFSProcedureRename: "hnhn",
-	nfs.NFSProcedureLink: "hhn", nfs.NFSProcedureReadDir: "h884", nfs.NFSProcedureReadDirPlus: "h8844",
+	nfs.NFSProcedureLink: "hhn", nfs.NFSProcedureReadDir: "hr8m", nfs.NFSProcedureReadDirPlus: "hr8mm",
 	nfs.NFSProcedureFSStat: "h", nfs.NFSProcedureFSInfo: "h", nfs.NFSProcedurePathConf: "h",
 	nfs.NFSProcedureCommit: "h84",
 }
@@ -58,6 +58,8 @@ type call struct {
 	groups []uint32
 	stable uint32 // of a WRITE: UNSTABLE, DATA_SYNC or FILE_SYNC
 	node   uint32 // type of a MKNOD
+	cookie uint64 // of a listing, as the client gave it
+	room   uint32 // bytes that the reply of a listing may take
 	link   linkArgs
 	// status is that of the last call on the tree: it replaces what go-nfs
 	// answers if go-nfs answers with an error.

@@ -216,6 +216,38 @@ func TestListingOutlivesTheServer(t *testing.T) {
 	}
 }
 
+// A listing can be resumed behind each entry, "." and ".." too, and fills the
+// room that the client has, without ever being longer.
+func TestListingResumesAtEachCookie(t *testing.T) {
+	r := newRig(t)
+	c, root := r.mounted()
+	dir := c.mkdir(root, "d")
+	const files = 60
+	for i := range files {
+		c.create(dir, numbered(i))
+	}
+	for cookie := range uint64(files + 3) {
+		for _, list := range []func([]byte, uint64, uint64) page{c.readdir, c.readdirplus} {
+			p := list(dir, cookie, 0)
+			want := max(int(cookie)-cookieDotDot, 0)
+			if !p.eof || len(p.names) != files-want || len(p.names) > 0 && p.names[0] != numbered(want) {
+				t.Fatalf("behind %d: %d names, %v", cookie, len(p.names), p.eof)
+			}
+		}
+	}
+	for _, room := range []uint32{1024, 1500, 4096, 1 << 16, 1<<32 - 1} {
+		args := put32(cat(fh(dir), put32(nil, 0, 0, 0, 0)), room)
+		rd := c.want(nfs.NFSStatusOk, nfs.NFSProcedureReadDir, args)
+		if n := int64(len(rd.b) + 4); n > int64(room) {
+			t.Errorf("%d bytes where there is room for %d", n, room)
+		}
+		if p := c.page(rd, false); len(p.names) < min(files, (int(min(room, 1<<16))-200)/60) {
+			t.Errorf("only %d names in %d bytes", len(p.names), room)
+		}
+	}
+	c.want(nfs.NFSStatusTooSmall, nfs.NFSProcedureReadDir, put32(cat(fh(dir), put32(nil, 0, 0, 0, 0)), 100))
+}
+
 func TestListingsShowWhatIsNow(t *testing.T) {
 	r := newRig(t)
 	c, root := r.mounted()
