@@ -458,8 +458,9 @@ func (h *history) walk(p *pair, depth int) {
 func TestTreeBehavesAsPOSIXModel(t *testing.T) {
 	base, stores := newBase(t), storesDir(t)
 	checks(t, 600)
+	fsys := openRoot(t, base)
 	rapid.Check(t, func(rt *rapid.T) {
-		r := newRig(t, base, freshDir(stores))
+		r := newRigSized(t, fsys, freshDir(stores), smallSegment)
 		m := &mem{}
 		m.load(t, base)
 		h := newHistory(rt, r, m)

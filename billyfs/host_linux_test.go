@@ -327,8 +327,9 @@ func TestTreeBehavesAsHost(t *testing.T) {
 		t.Skip("the temporary directory's file system does not count subdirectories in nlink")
 	}
 	checks(t, 400)
+	fsys := openRoot(t, base)
 	rapid.Check(t, func(rt *rapid.T) {
-		r := newRig(t, base, freshDir(stores))
+		r := newRigSized(t, fsys, freshDir(stores), smallSegment)
 		plain := freshDir(plains)
 		if err := os.Mkdir(plain, 0o755); err != nil {
 			t.Fatal(err)

@@ -39,28 +39,43 @@ type tester interface {
 // newRig opens a tree over the directory base with an empty store in dir.
 func newRig(t testing.TB, base, dir string) *rig {
 	t.Helper()
-	fsys, err := rootfs.Open(base)
+	return newRigOver(t, openRoot(t, base), dir)
+}
+
+func openRoot(t testing.TB, dir string) billy.Filesystem {
+	t.Helper()
+	fsys, err := rootfs.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { fsys.Close() })
-	return newRigOver(t, fsys, dir)
+	return fsys
 }
 
 // newRigOver is newRig over any base.
 func newRigOver(t testing.TB, fsys billy.Filesystem, dir string) *rig {
 	t.Helper()
+	return newRigSized(t, fsys, dir, fullSegment)
+}
+
+// newRigSized is newRigOver with segments of another size.
+func newRigSized(t testing.TB, fsys billy.Filesystem, dir string, segment int64) *rig {
+	t.Helper()
 	r := &rig{t: t, fs: fsys, dir: dir, opts: Options{Immutable: true}}
 	var err error
-	if r.store, err = deltalog.Create(dir, storeOptions()); err != nil {
+	if r.store, err = deltalog.Create(dir, storeOptions(segment)); err != nil {
 		t.Fatal(err)
 	}
 	r.open()
 	return r
 }
 
-// minTestSegment is a small segment, so that histories fill several.
-const minTestSegment = 4 << 20
+// Segments of stores in tests: small ones for histories of small writes, so
+// that they fill several, and such as a batch of any size fits into.
+const (
+	smallSegment = 256 << 10
+	fullSegment  = 4 << 20
+)
 
 // storesDir returns a directory for stores: in memory where that is possible,
 // since thousands are made and none needs to outlive the machine.
@@ -74,8 +89,8 @@ func storesDir(t testing.TB) string {
 	return dir
 }
 
-func storeOptions() deltalog.Options {
-	return deltalog.Options{Manual: true, SegmentSize: minTestSegment}
+func storeOptions(segment int64) deltalog.Options {
+	return deltalog.Options{Manual: true, SegmentSize: segment}
 }
 
 func (r *rig) open() {
@@ -109,7 +124,7 @@ func (r *rig) reopen(clean bool) {
 	}
 	r.close()
 	var err error
-	if r.store, err = deltalog.Open(r.dir, storeOptions()); err != nil {
+	if r.store, err = deltalog.Open(r.dir, storeOptions(0)); err != nil {
 		r.t.Fatal(err)
 	}
 	r.open()
