@@ -65,7 +65,7 @@ func (f *FS) Open(name string) (billy.File, error) { return f.OpenFile(name, os.
 // special files NotSupported: a tree never opens those.
 func (f *FS) OpenFile(name string, flag int, perm os.FileMode) (billy.File, error) {
 	const op = "open"
-	w := f.resolver(op, flag&os.O_CREATE != 0)
+	w := newResolver(f, op, flag&os.O_CREATE != 0)
 	at, err := w.find(name, flag&(os.O_CREATE|os.O_EXCL) != os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return nil, pathError(op, name, err)
@@ -100,13 +100,13 @@ func (f *FS) OpenFile(name string, flag int, perm os.FileMode) (billy.File, erro
 }
 
 // Stat follows symlinks; the name is that of the path.
-func (f *FS) Stat(name string) (fs.FileInfo, error) { return f.stat("stat", name, true) }
+func (f *FS) Stat(name string) (fs.FileInfo, error) { return stating(f, "stat", name, true) }
 
 // Lstat does not follow a symlink that name itself is.
-func (f *FS) Lstat(name string) (fs.FileInfo, error) { return f.stat("lstat", name, false) }
+func (f *FS) Lstat(name string) (fs.FileInfo, error) { return stating(f, "lstat", name, false) }
 
-func (f *FS) stat(op, name string, follow bool) (fs.FileInfo, error) {
-	at, err := f.resolver(op, false).must(name, follow)
+func stating(f *FS, op, name string, follow bool) (fs.FileInfo, error) {
+	at, err := newResolver(f, op, false).must(name, follow)
 	if err != nil {
 		return nil, pathError(op, name, err)
 	}
@@ -116,11 +116,11 @@ func (f *FS) stat(op, name string, follow bool) (fs.FileInfo, error) {
 // Rename moves a name; what the new one held is replaced.
 func (f *FS) Rename(from, to string) error {
 	const op = "rename"
-	src, err := f.resolver(op, false).must(from, false)
+	src, err := newResolver(f, op, false).must(from, false)
 	if err != nil {
 		return pathError(op, from, err)
 	}
-	dst, err := f.resolver(op, true).find(to, false)
+	dst, err := newResolver(f, op, true).find(to, false)
 	if err != nil {
 		return pathError(op, to, err)
 	}
@@ -134,7 +134,7 @@ func (f *FS) Rename(from, to string) error {
 // Remove removes a name, or an empty directory.
 func (f *FS) Remove(name string) error {
 	const op = "remove"
-	at, err := f.resolver(op, false).must(name, false)
+	at, err := newResolver(f, op, false).must(name, false)
 	switch {
 	case err != nil:
 	case at.name == "":
@@ -169,7 +169,7 @@ func (f *FS) TempFile(dir, prefix string) (billy.File, error) {
 // ReadDir lists a directory by name; infos do not follow symlinks.
 func (f *FS) ReadDir(name string) ([]fs.FileInfo, error) {
 	const op = "readdir"
-	at, err := f.resolver(op, false).must(name, true)
+	at, err := newResolver(f, op, false).must(name, true)
 	if err != nil {
 		return nil, pathError(op, name, err)
 	}
@@ -181,7 +181,7 @@ func (f *FS) ReadDir(name string) ([]fs.FileInfo, error) {
 // existing directory is success.
 func (f *FS) MkdirAll(name string, perm os.FileMode) error {
 	const op = "mkdir"
-	w := f.resolver(op, true)
+	w := newResolver(f, op, true)
 	w.perm = *permOf(perm)
 	at, err := w.find(name, true)
 	switch {
@@ -189,7 +189,7 @@ func (f *FS) MkdirAll(name string, perm os.FileMode) error {
 	case !at.found:
 		_, _, err = f.t.Mkdir(f.caller, at.dir, at.name, SetAttr{Mode: &w.perm})
 		if KindOf(err) == Exist { // somebody was faster
-			_, err = f.resolver(op, false).mustDir(name)
+			_, err = newResolver(f, op, false).mustDir(name)
 		}
 	case at.attr.Mode&TypeMask != TypeDir:
 		err = fail(op, at.attr.Ino, NotDir, nil)
@@ -199,7 +199,7 @@ func (f *FS) MkdirAll(name string, perm os.FileMode) error {
 
 // Symlink makes a symlink; target is kept as it is.
 func (f *FS) Symlink(target, link string) error {
-	return f.make("symlink", link, func(at spot) error {
+	return making(f, "symlink", link, func(at spot) error {
 		_, _, err := f.t.Symlink(f.caller, at.dir, at.name, target, SetAttr{})
 		return err
 	})
@@ -208,7 +208,7 @@ func (f *FS) Symlink(target, link string) error {
 // Readlink returns the target as it was given.
 func (f *FS) Readlink(link string) (string, error) {
 	const op = "readlink"
-	at, err := f.resolver(op, false).must(link, false)
+	at, err := newResolver(f, op, false).must(link, false)
 	if err != nil {
 		return "", pathError(op, link, err)
 	}
@@ -232,9 +232,9 @@ func (f *FS) Root() string { return filepath.Join(string(filepath.Separator), f.
 // Capabilities says that all is supported.
 func (f *FS) Capabilities() billy.Capability { return billy.AllCapabilities }
 
-// make calls fn for a name that is to be made, parents made.
-func (f *FS) make(op, name string, fn func(spot) error) error {
-	at, err := f.resolver(op, true).find(name, false)
+// making calls fn for a name that is to be made, parents made.
+func making(f *FS, op, name string, fn func(spot) error) error {
+	at, err := newResolver(f, op, true).find(name, false)
 	switch {
 	case err != nil:
 	case at.found:

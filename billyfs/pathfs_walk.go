@@ -10,8 +10,8 @@ import (
 	"github.com/go-git/go-billy/v5"
 )
 
-// maxLinks is how many symlinks are followed in one path.
-const maxLinks = 40
+// maxSymlinks is how many symlinks are followed in one path.
+const maxSymlinks = 40
 
 var errLoop = errors.New("too many levels of symbolic links")
 
@@ -37,7 +37,7 @@ type resolver struct {
 	links int
 }
 
-func (f *FS) resolver(op string, mkdirs bool) *resolver {
+func newResolver(f *FS, op string, mkdirs bool) *resolver {
 	return &resolver{f: f, op: op, make: mkdirs, perm: parentMode, stack: []Ino{f.t.Root()}, floor: 1}
 }
 
@@ -190,7 +190,7 @@ func (w *resolver) mkdir(at spot) (spot, error) {
 // target returns the components that a symlink stands for. Those of an
 // absolute one begin at the root.
 func (w *resolver) target(ino Ino) ([]string, error) {
-	if w.links++; w.links > maxLinks {
+	if w.links++; w.links > maxSymlinks {
 		return nil, fail(w.op, ino, Invalid, errLoop)
 	}
 	target, err := w.f.t.Readlink(ino)

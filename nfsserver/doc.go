@@ -27,9 +27,12 @@
 //  4. gonfs/view.go turns the path-shaped calls of go-nfs (Stat, OpenFile,
 //     Write) into calls of the tree by inode.
 //  5. billyfs logs the change as one batch and deltalog appends it: from here
-//     on it survives the death of the process.
-//  6. go-nfs encodes the reply; gonfs/reply.go puts the exact error status in
-//     place of the coarse one of go-nfs and sends it.
+//     on it survives the death of the process. If the WRITE asks for a stable
+//     one, gonfs/file.go waits for the sync as well; of an UNSTABLE one, COMMIT
+//     does (FromHandle in gonfs/handler.go), and the reply says UNSTABLE.
+//  6. go-nfs encodes the reply; gonfs/reply.go and gonfs/attrs.go put the exact
+//     status and true attributes, those before and after the change under one
+//     lock, in place of what go-nfs wrote, and gonfs/conn.go sends it.
 //
 // No package below nfsserver knows the log or its index.
 package nfsserver

@@ -1,7 +1,7 @@
 package gonfs
 
 import (
-	"container/list"
+	queue "container/list"
 	"hash/fnv"
 	"io/fs"
 	"slices"
@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"deltafs/billyfs"
+	"deltafs/nfsserver"
 )
 
 // maxListed is how many names the listings that are kept hold together. The
@@ -22,8 +23,8 @@ const maxListed = 1 << 18
 type listings struct {
 	mu    sync.Mutex
 	names int
-	lru   list.List // of *listing, the newest first
-	byKey map[listKey]*list.Element
+	lru   queue.List // of *listing, the newest first
+	byKey map[listKey]*queue.Element
 }
 
 type listKey struct {
@@ -55,7 +56,7 @@ func (l *listings) put(k listKey, info []fs.FileInfo) {
 		return
 	}
 	if l.byKey == nil {
-		l.byKey = make(map[listKey]*list.Element)
+		l.byKey = make(map[listKey]*queue.Element)
 	}
 	l.byKey[k] = l.lru.PushFront(&listing{k, info})
 	l.names += len(info) + 1
@@ -101,8 +102,7 @@ func (h *Handler) DataForVerifier(path string, verifier uint64) []fs.FileInfo {
 
 // list reads a directory whole. The attributes are looked up when they are
 // asked for.
-func (v *view) list(dir billyfs.Ino) ([]fs.FileInfo, error) {
-	tree := v.h.fs
+func list(tree nfsserver.Reader, dir billyfs.Ino) ([]fs.FileInfo, error) {
 	infos := []fs.FileInfo{}
 	_, err := tree.ReadDir(dir, 0, func(e billyfs.DirEntry) bool {
 		if e.Name != "." && e.Name != ".." {

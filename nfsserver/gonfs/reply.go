@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	nfs "github.com/willscott/go-nfs"
+
+	"deltafs/billyfs"
 )
 
 // errorBodies are how many zero bytes follow the status of a failed call:
@@ -76,7 +78,7 @@ func mendResults(c *call, rec []byte) []byte {
 		}
 	case nfs.NFSProcedurePathConf:
 		if len(rec) >= at+4 {
-			put32(rec[at:at], maxLinks)
+			put32(rec[at:at], billyfs.MaxLinks)
 		}
 	}
 	return rec
@@ -124,6 +126,3 @@ func (c *call) allowed(attr []byte) uint32 {
 	}
 	return can
 }
-
-// maxLinks is what PATHCONF tells of hard links.
-const maxLinks = 32000

@@ -192,8 +192,8 @@ func (v *view) ReadDir(p string) ([]fs.FileInfo, error) {
 	if err != nil {
 		return nil, v.done("readdir", p, err)
 	}
-	list, err := v.list(at.ino)
-	return list, v.done("readdir", p, err)
+	infos, err := list(v.h.fs, at.ino)
+	return infos, v.done("readdir", p, err)
 }
 
 // Readlink returns the target of a symlink.
