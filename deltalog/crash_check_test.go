@@ -41,8 +41,20 @@ func (t *crashTally) add(d *simdisk.Disk, b bounds) bool {
 // crashPlan says how much of a history is tested.
 type crashPlan struct {
 	lives, steps int // per history
-	seeds        int // random crashes at each place, beside those that lose and keep all
+	seeds        int // random crashes at each place, beside one that loses all, and at each third one that keeps all
 	every        int // of the recoveries, one in so many is crashed again, and so on
+}
+
+// seedsAt returns the seeds to crash with at a position of a trace.
+func (p crashPlan) seedsAt(pos int) []uint64 {
+	seeds := []uint64{simdisk.LoseAll}
+	if pos%3 == 0 {
+		seeds = append(seeds, simdisk.KeepAll)
+	}
+	for i := range p.seeds {
+		seeds = append(seeds, uint64(2+pos*p.seeds+i))
+	}
+	return seeds
 }
 
 // runHistory runs one history and crashes it everywhere. The error says how to
@@ -85,7 +97,7 @@ func (w *life) crashAll(p crashPlan, t *crashTally) error {
 	for {
 		op, more := r.Peek()
 		if b.opened && (!more || matters(op)) {
-			for seed := range uint64(2 + p.seeds) {
+			for _, seed := range p.seedsAt(r.Pos()) {
 				if err := w.crash(r, b, seed, p, t); err != nil {
 					return fmt.Errorf("crash before operation %d (%v), seed %d: %w", r.Pos(), op, seed, err)
 				}

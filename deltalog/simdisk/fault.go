@@ -13,7 +13,7 @@ type Fault struct {
 	At      int    // the At-th of them fails, counted from 1 and from Inject on
 	Forever bool   // and all behind it
 	Err     error  // nil: EIO. disk.ErrNoSpace for a full disk
-	Short   bool   // half of a write takes effect before it fails
+	Short   bool   // half of the sectors of a write are written before it fails
 	Dead    bool   // the process is dead, not the disk: a sync that fails loses nothing
 }
 

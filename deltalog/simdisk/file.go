@@ -68,13 +68,19 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 		if !f.d.fault.Short {
 			return 0, err
 		}
-		p = p[:len(p)/2]
+		p = p[:half(off, len(p))]
 	}
 	if len(p) > 0 {
 		f.n.content.write(p, off)
 		f.d.trace = append(f.d.trace, Op{Kind: Write, Name: f.name, Off: off, Data: slices.Clone(p), id: f.n.id})
 	}
 	return len(p), err
+}
+
+// half returns how much of a write of n bytes at off a short one does: about
+// half of the sectors, since none is written in part.
+func half(off int64, n int) int {
+	return int(max(0, (off+int64(n)/2)/SectorSize*SectorSize-off))
 }
 
 func (f *file) Sync() error {

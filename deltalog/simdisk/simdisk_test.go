@@ -306,12 +306,12 @@ func TestDeadProcessLosesNothing(t *testing.T) {
 func TestFaults(t *testing.T) {
 	d, f := durable(t, 10)
 	d.Inject(Fault{Kinds: []Kind{Write}, At: 2, Err: disk.ErrNoSpace, Short: true})
-	put(t, f, 0, 'a', 'a', 'a', 'a')
-	if n, err := f.WriteAt([]byte("bbbb"), 0); n != 2 || !errors.Is(err, disk.ErrNoSpace) {
+	put(t, f, 0, fill('a', 2000)...)
+	if n, err := f.WriteAt(fill('b', 1500), 100); n != SectorSize-100 || !errors.Is(err, disk.ErrNoSpace) {
 		t.Errorf("short write: %d, %v", n, err)
 	}
-	if p, _ := get(t, d, "a"); string(p[:4]) != "bbaa" {
-		t.Errorf("a short write leaves %q", p[:4])
+	if p, _ := get(t, d, "a"); p[99] != 'a' || p[100] != 'b' || p[511] != 'b' || p[512] != 'a' {
+		t.Errorf("a short write leaves %q", p)
 	}
 	put(t, f, 0, 'c')
 	d.Inject(Fault{At: 1, Forever: true})
