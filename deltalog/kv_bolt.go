@@ -32,10 +32,14 @@ type kvBolt struct {
 // fs.ErrNotExist. A file that cannot be a database is errIndexBad.
 func openBolt(dir string, readOnly bool) (kv, error) {
 	path := filepath.Join(dir, indexName)
-	if _, err := os.Stat(path); err != nil {
-		if readOnly || !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
+	st, err := os.Stat(path)
+	switch {
+	case err == nil && st.Size() == 0: // which bbolt would begin anew
+		return nil, indexBad("%s: the file is empty", path)
+	case err == nil:
+	case readOnly || !errors.Is(err, os.ErrNotExist):
+		return nil, err
+	default:
 		if err := createBolt(dir); err != nil {
 			return nil, err
 		}
