@@ -58,6 +58,8 @@ type base struct {
 	origin    func(Ino) (place, bool, error)
 	now       func() int64
 	opened    int64 // now at openBase
+	// weakCookie replaces cookieOf in tests of what happens when hashes collide.
+	weakCookie func(name string) uint64
 
 	mu    sync.RWMutex
 	objs  map[Ino]*object
@@ -126,7 +128,12 @@ func (b *base) close() error { return b.fds.close() }
 func (b *base) Root() Ino { return RootIno }
 
 // cookie is where name stands in listings of this store.
-func (b *base) cookie(name string) uint64 { return cookieOf(b.secret, name) }
+func (b *base) cookie(name string) uint64 {
+	if b.weakCookie != nil {
+		return b.weakCookie(name)
+	}
+	return cookieOf(b.secret, name)
+}
 
 // place returns where in the base an object lies: of a file with several
 // names, one of them. The root lies nowhere: {0, ""}. Stale if ino is unknown

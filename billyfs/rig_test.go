@@ -123,6 +123,12 @@ func (r *rig) reopen(clean bool) {
 		defer os.RemoveAll(old)
 	}
 	r.close()
+	r.reopenStore()
+}
+
+// reopenStore opens what was closed.
+func (r *rig) reopenStore() {
+	r.t.Helper()
 	var err error
 	if r.store, err = deltalog.Open(r.dir, storeOptions(0)); err != nil {
 		r.t.Fatal(err)

@@ -16,6 +16,9 @@ func (t *Tree) WriteAt(c Caller, ino Ino, p []byte, off int64) (Change, error) {
 	if err := c.check(op, ino); err != nil {
 		return Change{}, err
 	}
+	if err := t.store.Throttle(); err != nil { // before the lock, which readers wait for
+		return Change{}, fail(op, ino, storeKind(err), err)
+	}
 	set := t.lock(ino)
 	defer set.unlock()
 	mode, err := t.mode(op, ino)

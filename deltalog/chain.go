@@ -140,6 +140,11 @@ func (v *logSurvey) chain(size int64) (*chain, error) {
 		}
 		cut = append(cut, v.segs[i].hdr)
 	}
+	for _, f := range v.segs {
+		if f.err != nil && !errors.Is(f.err, errUnbegun) {
+			return nil, fmt.Errorf("%w: %w", ErrDamaged, &damage{segName(f.id), -1, f.err})
+		}
+	}
 	return nil, fmt.Errorf("%w: %s holds no segment of the log", ErrDamaged, logDir)
 }
 

@@ -156,10 +156,7 @@ func (r *recovery) segment(i int) (bool, error) {
 			err = badFrame("the segment behind it is missing")
 		}
 		if err != nil {
-			if err := r.broken(i, seg, sc, err); err != nil {
-				return false, err
-			}
-			if sc.adopt {
+			if r.broken(i, seg, sc, err) {
 				continue
 			}
 			return false, nil
@@ -214,9 +211,9 @@ func (r *recovery) relieve(seg *segment, head bool) error {
 	return r.s.x.flush()
 }
 
-// broken decides what an invalid batch means. If reading can go on behind it,
-// the scanner is set there.
-func (r *recovery) broken(i int, seg *segment, sc *scanner, cause error) error {
+// broken decides what an invalid batch means. It reports whether reading can
+// go on behind it; the scanner is set there then.
+func (r *recovery) broken(i int, seg *segment, sc *scanner, cause error) (resumed bool) {
 	acked, last, err := r.ahead(i, seg, sc.pos)
 	if err != nil && !errors.Is(err, errTruncated) && !errors.Is(err, errFrame) {
 		cause, acked = err, true
@@ -229,18 +226,19 @@ func (r *recovery) broken(i int, seg *segment, sc *scanner, cause error) error {
 		if seg.id == r.pos.seg && sc.pos < int64(r.pos.off) { // the index has what is behind
 			sc.pos, sc.lsn, sc.adopt = int64(r.pos.off), r.from+1, true
 			r.lsn, r.at = r.from, r.pos
+			return true
 		}
-		return nil
+		return false
 	}
 	if plantReplayPastTorn && last > 0 {
 		if pos, lsn := resume(seg, sc.pos, r.c.ends[i]); pos > 0 {
 			sc.pos, sc.lsn, sc.adopt = pos, lsn, true
-			return nil
+			return true
 		}
 	}
 	r.torn = last
 	r.lost = slices.Concat(r.c.hdrs[i+1:], r.c.cut)
-	return nil
+	return false
 }
 
 // ahead looks behind an invalid batch for one that says that it was synced.

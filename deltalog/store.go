@@ -206,7 +206,7 @@ func hint(err error) string {
 	case errors.Is(err, ErrInUse):
 		return "stop that process first"
 	case errors.Is(err, ErrDamaged):
-		return "deltafs fsck tells more; nothing was changed"
+		return "nothing was changed; put that file back from a copy, or start with an empty directory: the base is as it was"
 	case errors.Is(err, ErrPoisoned):
 		return "look after the disk, then start again; what was synced is safe"
 	case errors.Is(err, ErrNoSpace):

@@ -155,6 +155,11 @@ func (g *group) broken() error {
 	return nil
 }
 
+// Throttle waits, as Append does, until not too much is unsynced. Callers that
+// hold locks over Append call it before they take them, so that who waits for
+// those locks does not wait for an fsync.
+func (s *Store) Throttle() error { return s.fault("append", s.throttle()) }
+
 // throttle waits until not too much is unsynced.
 func (s *Store) throttle() error {
 	if s.sync.unsynced.Load() < maxUnsynced {

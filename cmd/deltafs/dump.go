@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -75,7 +73,7 @@ func dump(u *ui, dir string, only uint64, asJSON bool) error {
 		if asJSON {
 			return u.json(i)
 		}
-		return u.printf("%s\n", dumpLine(i))
+		return u.printf("%s\n", i)
 	})
 	if err == nil && only != 0 && !found {
 		err = &fault{Op: "dump", Path: dir, Err: fmt.Errorf("there is no segment %d", only), Hint: "deltafs dump without --segment lists them"}
@@ -94,78 +92,4 @@ func segmentOf(i deltalog.DumpItem) (uint64, bool) {
 		return i.Broken.Segment, true
 	}
 	return 0, false
-}
-
-// dumpLine is an item for people.
-func dumpLine(i deltalog.DumpItem) string {
-	switch {
-	case i.Store != nil:
-		s := i.Store
-		line := fmt.Sprintf("store %s id %s version %d segment size %d created %s", quote(s.Dir), s.ID, s.Version,
-			s.SegmentSize, s.Created.UTC().Format(time.RFC3339))
-		if s.InUse != "" {
-			line += " (" + s.InUse + ")"
-		}
-		return line
-	case i.Segment != nil:
-		s := i.Segment
-		line := fmt.Sprintf("segment %#x %s %s", s.ID, s.State, quote(s.File))
-		if s.First != 0 {
-			line += fmt.Sprintf(" first lsn %d behind segment %#x end %d", s.First, s.Prev, s.PrevEnd)
-		}
-		return line + withError(s.Err)
-	case i.Frame != nil:
-		return frameLine(i.Frame)
-	case i.Broken != nil:
-		b := i.Broken
-		what := "BROKEN"
-		if b.Tail {
-			what = "TORN TAIL"
-		}
-		return fmt.Sprintf("%10d  %s to %d%s", b.From, what, b.To, withError(b.Err))
-	}
-	return ""
-}
-
-// frameLine is a frame for people: what its type has, and no more.
-func frameLine(f *deltalog.DumpFrame) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%10d  lsn %d %s", f.Offset, f.LSN, f.Type)
-	if f.Ino != 0 {
-		fmt.Fprintf(&b, " ino %#x", uint64(f.Ino))
-	}
-	if f.Name != "" {
-		fmt.Fprintf(&b, " name %s", strconv.Quote(f.Name))
-	}
-	if e := f.Entry; e != nil && e.Whiteout {
-		b.WriteString(" whiteout")
-	} else if e != nil {
-		fmt.Fprintf(&b, " -> ino %#x type %#o", uint64(e.Ino), e.Type)
-	}
-	if n := f.Inode; n != nil {
-		fmt.Fprintf(&b, " mode %#o nlink %d uid %d gid %d size %d", n.Mode, n.Nlink, n.UID, n.GID, n.Size)
-	}
-	if o := f.Origin; o != nil {
-		fmt.Fprintf(&b, " origin %#x %s", uint64(o.Parent), strconv.Quote(o.Name))
-	}
-	if f.File != nil {
-		fmt.Fprintf(&b, " offset %d", *f.File)
-	}
-	if f.Length != 0 {
-		fmt.Fprintf(&b, " length %d", f.Length)
-	}
-	if f.Oldest != 0 {
-		fmt.Fprintf(&b, " oldest segment %#x", f.Oldest)
-	}
-	if f.Synced != nil {
-		fmt.Fprintf(&b, " of %d frames, synced to %d", f.Frames, *f.Synced)
-	}
-	return b.String() + withError(f.Err)
-}
-
-func withError(err string) string {
-	if err == "" {
-		return ""
-	}
-	return ": " + err
 }

@@ -96,15 +96,19 @@ func storeExists(dir string) error {
 // or the nearest directory above it that exists.
 func freeBytes(dir string) (free, total uint64, err error) {
 	for {
-		f, err := rootfs.Open(dir)
-		if err == nil {
-			defer f.Close()
-			return f.Free()
+		if st, err := os.Stat(dir); err == nil && st.IsDir() {
+			break
 		}
 		up := filepath.Dir(dir)
-		if up == dir || !errors.Is(err, fs.ErrNotExist) {
-			return 0, 0, err
+		if up == dir {
+			break
 		}
 		dir = up
 	}
+	f, err := rootfs.Open(dir)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	return f.Free()
 }

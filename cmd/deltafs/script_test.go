@@ -35,12 +35,14 @@ func TestMain(m *testing.M) {
 // testscript they have:
 //
 //	server NAME FLAG...   start "deltafs serve FLAG..."; $NAME is its address once it is ready
-//	stop NAME             end it with SIGTERM, which must be clean
-//	kill NAME             end it with SIGKILL
+//	shutdown NAME         end it with SIGTERM, which must be clean
+//	crash NAME            end it with SIGKILL
 //	nfs ADDR CMD ARG...   be a client: cat, write, rm, mv, mkdir, ls
 //	flip FILE OFFSET      invert the bits of a byte
 //	code N CMD ARG...     the command must end with this exit code
 //	takeport VAR          occupy a port for the rest of the script
+//	awaitfile FILE        wait until FILE is there
+//	truncate FILE SIZE    cut FILE off
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
@@ -55,8 +57,9 @@ func TestScripts(t *testing.T) {
 		},
 		Condition: condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"server": cmdServer, "stop": cmdStop, "kill": cmdKill, "nfs": cmdNFS,
+			"server": cmdServer, "shutdown": cmdShutdown, "crash": cmdCrash, "nfs": cmdNFS,
 			"flip": cmdFlip, "code": cmdCode, "takeport": cmdTakePort,
+			"awaitfile": cmdAwaitFile, "truncate": cmdTruncate,
 		},
 	})
 }
@@ -126,9 +129,9 @@ func deltafsCmd(ts *testscript.TestScript, args ...string) (*exec.Cmd, io.Reader
 	return cmd, out
 }
 
-func cmdStop(ts *testscript.TestScript, _ bool, args []string) { end(ts, args, syscall.SIGTERM) }
+func cmdShutdown(ts *testscript.TestScript, _ bool, args []string) { end(ts, args, syscall.SIGTERM) }
 
-func cmdKill(ts *testscript.TestScript, _ bool, args []string) { end(ts, args, syscall.SIGKILL) }
+func cmdCrash(ts *testscript.TestScript, _ bool, args []string) { end(ts, args, syscall.SIGKILL) }
 
 func end(ts *testscript.TestScript, args []string, sig syscall.Signal) {
 	s := serversOf(ts)
@@ -188,6 +191,22 @@ func cmdTakePort(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 	ts.Setenv(args[0], l.Addr().String())
+}
+
+func cmdAwaitFile(ts *testscript.TestScript, _ bool, args []string) {
+	for range 3000 {
+		if _, err := os.Lstat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Fatalf("%s does not appear", args[0])
+}
+
+func cmdTruncate(ts *testscript.TestScript, _ bool, args []string) {
+	size, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), size))
 }
 
 // cmdNFS is a client of one command. What it reads goes to standard output.
