@@ -32,7 +32,7 @@ func plantedBugs() []plantedBug {
 		{"checkpoint LSN before its keys", &plantCkptEarly, crash, 0},
 		{"skip a directory sync", &plantSkipDirSync, crash, 0},
 		{"drop the last extent of a batch", &plantDropExtent, crash, 0},
-		{"retry a failed fsync", &plantRetryFsync, fault, 0},
+		{"retry a failed fsync", &plantRetryFsync, fault, 1},
 		{"reuse an inode number", &plantReuseID, crash, 0},
 	}
 }

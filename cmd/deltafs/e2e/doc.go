@@ -6,13 +6,11 @@
 //
 //	ok NAME [detail]        it holds
 //	FAIL NAME why           it does not
-//	xfail NAME why          it does not, and is known not to (guest/xfail-ENGINE.sh)
 //	note text               a figure worth keeping
 //	done                    the script came to its end
 //
-// The lines become subtests. An expected failure that passes is printed as FAIL, so
-// that the list of them cannot grow stale. A script that prints no check, does not
-// come to its end or takes its guest with it is a failure.
+// The lines become subtests. A script that prints no check, does not come to its end
+// or takes its guest with it is a failure.
 //
 // The tests need the build tag e2e, Linux, and what .ci/install installs:
 //

@@ -132,7 +132,7 @@ func (g *guest) makeRepo() {
 		export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_DATE=2020-01-01T00:00:00Z GIT_COMMITTER_DATE=2020-01-01T00:00:00Z
 		git="git -c user.name=A -c user.email=a@example.org -c init.defaultBranch=main"
 		mkdir repo && cd repo && $git init -q
-		tar -xf ../base.tar ./cmd ./internal ./docs ./examples ./go.mod ./README.md
+		tar -xf ../base.tar ./cmd ./internal ./docs ./examples ./links ./go.mod ./README.md
 		$git add -A && $git commit -qm first
 		for i in $(seq 1 20); do
 			mkdir -p "gen/d$i" && seq 1 "$i"00 > "gen/d$i/numbers" && echo "line $i" >> README.md
@@ -211,10 +211,6 @@ func (g *guest) environment() string {
 	if n, err := strconv.Atoi(os.Getenv("DELTAFS_SOAK")); err == nil && n > 0 {
 		soak = n
 	}
-	engine := os.Getenv("DELTAFS_E2E_ENGINE")
-	if engine == "" {
-		engine = "go-nfs"
-	}
-	return fmt.Sprintf("export PATH=/out/bin:%s/bin:$PATH GOROOT=%[1]s SOAK=%d ENGINE=%s\n",
-		strings.TrimSpace(string(goroot)), soak, engine)
+	return fmt.Sprintf("export PATH=/out/bin:%s/bin:$PATH GOROOT=%[1]s SOAK=%d\n",
+		strings.TrimSpace(string(goroot)), soak)
 }

@@ -6,15 +6,13 @@ N=/mnt/n # the usual mount point
 S=/tmp/store
 B=/tmp/base
 mkdir -p "$N"
-declare -A XFAIL
-[ ! -e "/out/guest/xfail-$ENGINE.sh" ] || . "/out/guest/xfail-$ENGINE.sh"
 
 # oneline makes an excerpt of a log fit into a line.
 oneline() { tail -c 600 "$1" | tr '\n' '|'; }
 
 hung=0
 # check NAME COMMAND: COMMAND, a string for bash, succeeds, within 60 s or $LIMIT.
-# It runs in $DIR, by default the mount point. A name in XFAIL has to fail.
+# It runs in $DIR, by default the mount point.
 check() {
   local name=$1 start rc; shift
   if [ "$hung" -ge 3 ]; then echo "FAIL $name not tried: three checks hung before"; return 1; fi
@@ -27,12 +25,6 @@ check() {
   timeout -k 3 "${LIMIT:-60}" bash -c "cd ${DIR:-$N} || exit; $*" > /tmp/check.out 2>&1
   rc=$?
   if [ $rc = 124 ] || [ $rc = 137 ]; then hung=$((hung + 1)); fi
-  local why=${XFAIL[$name]:-}
-  if [ -n "$why" ]; then
-    if [ $rc = 0 ]; then echo "FAIL $name passes, but is listed as an expected failure: $why"; return 1; fi
-    echo "xfail $name $why"
-    return 0
-  fi
   if [ $rc = 0 ]; then
     echo "ok $name $(((${EPOCHREALTIME/./} - start) / 1000)) ms $(oneline /tmp/check.out)"
   else
