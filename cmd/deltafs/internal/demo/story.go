@@ -93,7 +93,7 @@ func (d *demo) restart() error {
 
 // checkBase ends the server and looks at the base and the store once more.
 func (d *demo) checkBase() error {
-	mount := d.server.ready.Mount
+	ready := d.server.ready
 	d.client.close()
 	if err := d.server.stop(); err != nil {
 		return err
@@ -112,9 +112,9 @@ func (d *demo) checkBase() error {
 		return err
 	}
 	fmt.Fprint(d.w, "  the store is sound (deltafs fsck)\n")
-	if len(mount) > 0 {
-		d.title("Mount it for real, while deltafs serve runs")
-		fmt.Fprintf(d.w, "  %s\n", mount[0].Line)
+	if len(ready.Mount) > 0 {
+		d.title("Serve and mount it for real, on this system")
+		fmt.Fprintf(d.w, "  deltafs serve --base testdata/base --delta delta --listen %s\n  %s\n", ready.Addr, ready.Mount[0].Line)
 	}
 	return nil
 }
