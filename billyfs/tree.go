@@ -1,6 +1,7 @@
 package billyfs
 
 import (
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -19,9 +20,6 @@ type Options struct {
 	Now       func() int64 // nanoseconds since 1970; nil: the clock
 }
 
-// mainView is the view id of a store's first live line. Forks get others.
-const mainView = 1
-
 // Tree is the merged tree of a base and a delta. All methods may be called
 // concurrently. Errors are *Error; a call that fails has changed nothing.
 type Tree struct {
@@ -38,7 +36,14 @@ type Tree struct {
 // Open merges base and the live layer of store. The tree neither closes nor
 // owns either. Nothing is written until something changes.
 func Open(fs billy.Filesystem, store *deltalog.Store, o Options) (*Tree, error) {
-	t := &Tree{store: store, layer: deltalog.MainLayer, view: mainView, log: o.Log, now: o.Now}
+	layer, ok, err := store.Layer(deltalog.MainLayer)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: it has no live layer", deltalog.ErrDamaged)
+	}
+	if err != nil {
+		return nil, &Error{Op: "open", Path: "store", Kind: storeKind(err), Err: err}
+	}
+	t := &Tree{store: store, layer: layer.ID, view: layer.View, log: o.Log, now: o.Now}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
 	}
