@@ -457,7 +457,7 @@ func (h *history) walk(p *pair, depth int) {
 // with objects held across renames, removals and restarts.
 func TestTreeBehavesAsPOSIXModel(t *testing.T) {
 	base, stores := newBase(t), storesDir(t)
-	checks(t, 600)
+	checks(t, 1000)
 	fsys := openRoot(t, base)
 	rapid.Check(t, func(rt *rapid.T) {
 		r := newRigSized(t, fsys, freshDir(stores), smallSegment)

@@ -326,7 +326,7 @@ func TestTreeBehavesAsHost(t *testing.T) {
 	if !countsSubdirs(t, base) {
 		t.Skip("the temporary directory's file system does not count subdirectories in nlink")
 	}
-	checks(t, 400)
+	checks(t, 1000)
 	fsys := openRoot(t, base)
 	rapid.Check(t, func(rt *rapid.T) {
 		r := newRigSized(t, fsys, freshDir(stores), smallSegment)
