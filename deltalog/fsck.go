@@ -129,7 +129,7 @@ func (c *checker) log() error {
 			c.headerProblem(f)
 		}
 	}
-	if errors.Is(s.why, ErrDamaged) {
+	if s.isDamaged() {
 		c.damaged = true
 		if len(c.bad) == 0 {
 			c.problem(logDir, -1, meansLost, "%v", s.why)
@@ -140,7 +140,7 @@ func (c *checker) log() error {
 
 func (c *checker) headerProblem(f foundSegment) {
 	means := meansForeign
-	if f.id > c.ids[0] && errors.Is(c.s.why, ErrDamaged) {
+	if c.s.isDamaged() && f.id >= c.s.segs.byID[c.ids[0]].hdr.oldest { // it is where the chain breaks off
 		means, c.damaged = meansLost, true
 		c.bad = append(c.bad, badRange{seg: f.id, to: c.s.sb.segment})
 	}
@@ -158,6 +158,9 @@ func (s *Store) walk(batch func(*segHeader, *logBatch) error, bad func(badRange)
 		return nil, err
 	}
 	w := logWalk{fs: s.o.FS, size: s.sb.segment, head: s.head.seg.id, end: s.head.off, batch: batch, bad: bad}
+	if s.isDamaged() { // the head is where the damage is, not where the log ends
+		w.head, w.end = ch.headID(), 0
+	}
 	ids := s.segs.ids()
 	for i := range ch.hdrs {
 		if slices.Contains(ids, ch.hdrs[i].id) {
@@ -168,6 +171,9 @@ func (s *Store) walk(batch func(*segHeader, *logBatch) error, bad func(badRange)
 	}
 	return v, nil
 }
+
+// isDamaged tells whether Open has found damage in the log.
+func (s *Store) isDamaged() bool { return errors.Is(s.why, ErrDamaged) }
 
 func (c *checker) batch(_ *segHeader, b *logBatch) error {
 	c.Batches++
