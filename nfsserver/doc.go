@@ -4,6 +4,7 @@
 //
 //   - handle: the file handles, fixed bytes with a checksum that only the
 //     store can make;
+//   - dial: connects a foreign client, for tests and the demo;
 //   - gonfs: the engine that lets github.com/willscott/go-nfs speak the
 //     protocol, between a guard on the connection in front of it and the
 //     tree behind it.

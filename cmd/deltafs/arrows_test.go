@@ -24,7 +24,7 @@ var layers = []struct {
 	tests  []string // of these, what tests may import to build what they test
 }{
 	{"cmd/deltafs", []string{"go.etcd.io"}, nil},
-	{"cmd/deltafs/internal/demo", []string{"deltafs", "go.etcd.io"}, nil},
+	{"cmd/deltafs/internal/demo", []string{"deltafs/cmd", "deltafs/nfsserver/gonfs", "deltafs/nfsserver/handle", "deltafs/billyfs", "deltafs/deltalog", "go.etcd.io"}, nil},
 	{"nfsserver", []string{"deltafs/cmd", "deltafs/deltalog", "go.etcd.io"}, []string{"deltafs/deltalog"}},
 	{"billyfs", []string{"deltafs/cmd", "deltafs/nfsserver", "github.com/willscott", "go.etcd.io"}, nil},
 	{"billyfs/rootfs", []string{"deltafs", "github.com/willscott", "go.etcd.io"}, []string{"deltafs/billyfs/rootfs"}},

@@ -22,6 +22,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/willscott/go-nfs-client/nfs"
 	"github.com/willscott/go-nfs-client/nfs/rpc"
+
+	"deltafs/nfsserver/dial"
 )
 
 // TestMain lets the scripts run this very test binary as deltafs.
@@ -211,7 +213,7 @@ func cmdTruncate(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdNFS is a client of one command. What it reads goes to standard output.
 func cmdNFS(ts *testscript.TestScript, neg bool, args []string) {
-	conn, err := rpc.DialTCP("tcp", args[0], false)
+	conn, err := dial.TCP(args[0])
 	ts.Check(err)
 	defer conn.Close()
 	m := nfs.Mount{Client: conn}

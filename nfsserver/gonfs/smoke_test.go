@@ -10,12 +10,14 @@ import (
 	nfs "github.com/willscott/go-nfs"
 	nfsc "github.com/willscott/go-nfs-client/nfs"
 	"github.com/willscott/go-nfs-client/nfs/rpc"
+
+	nfsdial "deltafs/nfsserver/dial"
 )
 
 // A client that others have written understands the server.
 func TestForeignClient(t *testing.T) {
 	r := newRig(t)
-	conn, err := rpc.DialTCP("tcp", r.addr, false)
+	conn, err := nfsdial.TCP(r.addr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/willscott/go-nfs-client/nfs"
 	"github.com/willscott/go-nfs-client/nfs/rpc"
+
+	nfsdial "deltafs/nfsserver/dial"
 )
 
 // client speaks NFSv3 to a server, as a kernel would. It caches nothing.
@@ -20,7 +22,7 @@ type client struct {
 
 // dial mounts the export of the server at addr.
 func dial(addr string) (*client, error) {
-	conn, err := rpc.DialTCP("tcp", addr, false)
+	conn, err := nfsdial.TCP(addr)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", addr, err)
 	}
