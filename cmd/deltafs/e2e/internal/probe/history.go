@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // contentOf is what file number i holds: up to 96 KiB that only i gives.
@@ -112,8 +110,8 @@ func written(args []string) error {
 const kept = 50
 
 // history runs until it is killed: step i writes a file under a temporary name,
-// syncs it, renames it and deletes an old one. Each step is logged with the time of
-// its end, in nanoseconds.
+// syncs it, renames it and deletes an old one. Each step is logged by a line at its
+// end.
 func history(args []string) error {
 	if err := need(args, 2, "history DIR LOG"); err != nil {
 		return err
@@ -136,26 +134,27 @@ func history(args []string) error {
 				return err
 			}
 		}
-		if _, err := fmt.Fprintln(log, i, time.Now().UnixNano()); err != nil {
+		if _, err := fmt.Fprintln(log, i); err != nil {
 			return err
 		}
 	}
 }
 
-// prefix checks that a directory is what it was after some step of history: not
-// older than SECONDS before the last logged one, and no later change in it without
-// all earlier ones. It prints the step.
+// prefix checks that a directory is what it was after some step of history, with no
+// later change in it without all earlier ones, and prints the step. It must not be
+// older than the last step whose every change was followed by an fsync: that of the
+// step after it. (The renames and removals of the last step were followed by none.)
 func prefix(args []string) error {
-	if err := need(args, 3, "prefix DIR LOG SECONDS"); err != nil {
+	if err := need(args, 2, "prefix DIR LOG"); err != nil {
 		return err
 	}
-	seconds, err := number(args[2])
+	log, err := os.ReadFile(args[1])
 	if err != nil {
 		return err
 	}
-	must, err := stepBefore(args[1], time.Duration(seconds)*time.Second)
-	if err != nil {
-		return err
+	must := bytes.Count(log, []byte("\n")) - 2
+	if must < 0 {
+		return fmt.Errorf("%s: history ended before its second step", args[1])
 	}
 	first, last, err := span(args[0])
 	if err != nil {
@@ -175,7 +174,7 @@ func prefix(args []string) error {
 		}
 	}
 	if last < must {
-		return fmt.Errorf("last step is %d, but %d was done %d s before the end", last, must, seconds)
+		return fmt.Errorf("last step is %d, but an fsync returned after step %d", last, must)
 	}
 	fmt.Printf("step %d, at least %d\n", last, must)
 	return nil
@@ -199,32 +198,4 @@ func span(dir string) (first, last int, err error) {
 		first, last = min(first, i), max(last, i)
 	}
 	return first, last, nil
-}
-
-// stepBefore is the last step that ended at least d before the last of all.
-func stepBefore(log string, d time.Duration) (int, error) {
-	f, err := os.Open(log)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	var ends []int64
-	s := bufio.NewScanner(f)
-	for s.Scan() {
-		_, at, _ := strings.Cut(s.Text(), " ")
-		ns, err := number(at)
-		if err != nil {
-			return 0, err
-		}
-		ends = append(ends, ns)
-	}
-	if err := s.Err(); err != nil {
-		return 0, err
-	}
-	for i := len(ends) - 1; i >= 0; i-- {
-		if ends[len(ends)-1]-ends[i] >= d.Nanoseconds() {
-			return i, nil
-		}
-	}
-	return 0, fmt.Errorf("%s: does not cover %s", log, d)
 }
