@@ -77,6 +77,15 @@ func (t *Tree) Sync(lsn LSN) error {
 	return nil
 }
 
+// Tags calls fn with the tags (Caller.Tag) of the last changes, oldest first,
+// those of an earlier process too. A tag is valid until fn returns.
+func (t *Tree) Tags(fn func(tag []byte)) error {
+	if err := t.store.Tags(fn); err != nil {
+		return &Error{Op: "tags", Path: "store", Kind: storeKind(err), Err: err}
+	}
+	return nil
+}
+
 // origin is what the base asks to find an object of which it knows no more
 // than the number.
 func (t *Tree) origin(ino Ino) (place, bool, error) {

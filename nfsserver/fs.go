@@ -25,6 +25,9 @@ type Writer interface {
 	Rmdir(c billyfs.Caller, dir billyfs.Ino, name string) (billyfs.Change, error)
 	Rename(c billyfs.Caller, fromDir billyfs.Ino, fromName string, toDir billyfs.Ino, toName string) (from, to billyfs.Change, err error)
 	Sync(lsn billyfs.LSN) error
+	// Tags calls fn with the tags of the last changes, also of an earlier
+	// process, oldest first.
+	Tags(fn func(tag []byte)) error
 }
 
 // Maker is the part that makes names.
