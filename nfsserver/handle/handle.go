@@ -97,6 +97,12 @@ func (c *Codec) Append(dst []byte, h billyfs.Handle) []byte {
 	return append(dst, b[:]...)
 }
 
+// Owns tells whether b says that it is a handle of this store and view. Whether
+// that is true is for Parse to say.
+func (c *Codec) Owns(b []byte) bool {
+	return len(b) == Size && bytes.Equal(b[storeAt:viewAt], c.store[:]) && binary.LittleEndian.Uint64(b[viewAt:]) == c.view
+}
+
 // Parse returns the identity in b. Its errors wrap ErrBad and say what is
 // wrong: length, version, another store or view, or the MAC.
 func (c *Codec) Parse(b []byte) (billyfs.Handle, error) {

@@ -1,0 +1,161 @@
+package nfsserver
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"deltafs/billyfs"
+	"deltafs/nfsserver/handle"
+	"deltafs/nfsserver/rpc"
+	"deltafs/nfsserver/wire"
+)
+
+// call is one call while it is answered.
+type call struct {
+	s    *Server
+	from *client
+	rec  []byte
+	rpc  wire.Call
+	args []byte
+	b    []byte // the reply so far, behind what was there before
+	cred cred
+	tag  []byte // what the log keeps of it; nil for calls that may be repeated
+	// applied says that an earlier process has carried the call out.
+	applied bool
+	fh      [handle.Size]byte // room for the handle of a reply
+}
+
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+func newCall(s *Server, conn *rpc.Conn, record []byte) *call {
+	c := calls.Get().(*call)
+	from, _ := conn.Value().(*client)
+	c.s, c.from, c.rec, c.tag, c.applied = s, from, record, nil, false
+	return c
+}
+
+func (c *call) free() {
+	c.s, c.from, c.rec, c.args, c.b, c.cred, c.tag = nil, nil, nil, nil, nil, cred{}, nil
+	calls.Put(c)
+}
+
+// answer parses the call and appends its reply.
+func (c *call) answer() {
+	args, err := wire.ParseCall(c.rec, &c.rpc)
+	c.args = args
+	xid := c.rpc.XID
+	var re *wire.RPCError
+	switch {
+	case errors.As(err, &re):
+		c.b = re.Append(c.b, xid)
+	case err != nil: // not a call: nothing to answer
+	case c.rpc.Prog == wire.ProgNFS:
+		c.program(nfsProcs[:], 3, 3)
+	case c.rpc.Prog == wire.ProgMount:
+		c.program(mountProcs[:], 1, 3)
+	default:
+		c.b = wire.AppendAccepted(c.b, xid, wire.ProgUnavail)
+	}
+}
+
+// procedure is how a procedure is answered.
+type procedure struct {
+	run  func(c *call, d *wire.Dec)
+	once bool // it must not be carried out twice
+	open bool // anybody may call it, whatever his credentials
+}
+
+// program answers a call of a program in its versions low to high.
+func (c *call) program(procs []procedure, low, high uint32) {
+	switch {
+	case c.rpc.Vers < low || c.rpc.Vers > high:
+		c.b = wire.AppendProgMismatch(c.b, c.rpc.XID, low, high)
+		return
+	case c.rpc.Proc >= uint32(len(procs)):
+		c.b = wire.AppendAccepted(c.b, c.rpc.XID, wire.ProcUnavail)
+		return
+	}
+	p := &procs[c.rpc.Proc]
+	if !p.open && !c.authorize() {
+		c.b = wire.AppendAuthError(c.b, c.rpc.XID, wire.AuthBadCred)
+		return
+	}
+	if p.once {
+		c.once(p)
+		return
+	}
+	c.run(p)
+}
+
+// run carries the call out. Arguments that cannot be decoded, or have more
+// behind them, replace the reply.
+func (c *call) run(p *procedure) {
+	start := len(c.b)
+	c.b = wire.AppendAccepted(c.b, c.rpc.XID, wire.Success)
+	d := wire.NewDec(c.args)
+	p.run(c, &d)
+	if !d.OK() {
+		c.b = wire.AppendAccepted(c.b[:start], c.rpc.XID, wire.GarbageArgs)
+	}
+}
+
+// once carries a call out unless it was carried out before.
+func (c *call) once(p *procedure) {
+	now := time.Now()
+	id := idOf(c.from.addr, c.rpc.XID, c.rec)
+	v, reply := c.s.replays.begin(id, now)
+	switch v {
+	case running: // its reply is on the way
+		return
+	case answered:
+		c.b = append(c.b, reply...)
+		return
+	}
+	answered := false
+	defer func() {
+		if !answered {
+			c.s.replays.abandon(id)
+		}
+	}()
+	c.applied = v == applied
+	c.tag = id.tag(now)
+	start := len(c.b)
+	c.run(p)
+	c.s.replays.end(id, c.b[start:])
+	answered = true
+}
+
+// object is what a handle stands for.
+type object struct {
+	*export
+	ino billyfs.Ino
+}
+
+// resolve finds the object of a handle.
+func (c *call) resolve(fh []byte) (object, error) {
+	e := c.s.find(fh)
+	if e == nil {
+		return object{}, handle.ErrBad
+	}
+	h, err := e.codec.Parse(fh)
+	if err != nil {
+		return object{}, err
+	}
+	ino, err := e.FS.Resolve(h)
+	return object{e, ino}, err
+}
+
+// handle appends the handle of an object to dst.
+func (e *export) handle(dst []byte, ino billyfs.Ino) ([]byte, error) {
+	h, err := e.FS.Handle(ino)
+	if err != nil {
+		return dst, err
+	}
+	return e.codec.Append(dst, h), nil
+}
+
+// caller is on whose behalf the tree makes a change.
+func (c *call) caller() billyfs.Caller {
+	return billyfs.Caller{UID: c.cred.uid, GID: c.cred.gid, Tag: c.tag}
+}

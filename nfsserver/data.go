@@ -1,0 +1,95 @@
+package nfsserver
+
+import (
+	"math"
+
+	"deltafs/billyfs"
+	"deltafs/nfsserver/wire"
+)
+
+// open resolves the handle of a file whose data the caller may read or write.
+func (c *call) open(fh []byte, want uint32) (object, error) {
+	o, err := c.resolve(fh)
+	if err != nil {
+		return o, err
+	}
+	a, err := o.FS.Attr(o.ino)
+	if err != nil {
+		return o, err
+	}
+	return o, c.cred.mayData(&a, want)
+}
+
+// span checks an offset and count of the wire.
+func span(off uint64, n int) (int64, error) {
+	if off > math.MaxInt64-uint64(n) {
+		return 0, &billyfs.Error{Op: "span", Kind: billyfs.TooBig}
+	}
+	return int64(off), nil
+}
+
+// read lets the tree read into the reply itself: the data is not copied again.
+func (c *call) read(d *wire.Dec) {
+	var a wire.ReadArgs
+	if a.Decode(d); !d.OK() {
+		return
+	}
+	count := min(a.Count, maxTransfer)
+	o, err := c.open(a.File, mayRead)
+	start := len(c.b)
+	if err == nil {
+		var n int
+		var eof bool
+		var data []byte
+		off := int64(min(a.Offset, math.MaxInt64)) // beyond the end of any file
+		c.b, data = wire.AppendReadSpace(c.b, int(count))
+		if n, eof, err = o.FS.ReadAt(o.ino, data, off); err == nil {
+			c.b = wire.FinishRead(c.b, start, o.after(), n, eof)
+			return
+		}
+	}
+	r := wire.ReadRes{Status: c.status(err), Attr: o.after()}
+	c.b = r.Append(c.b[:start])
+}
+
+func (c *call) write(d *wire.Dec) {
+	var a wire.WriteArgs
+	if a.Decode(d); !d.OK() {
+		return
+	}
+	data := a.Data[:min(len(a.Data), int(a.Count))]
+	r := wire.WriteRes{Committed: wire.Unstable, Verifier: c.s.verifier.Load()}
+	var ch billyfs.Change
+	o, err := c.open(a.File, mayWrite)
+	if err == nil {
+		var off int64
+		if off, err = span(a.Offset, len(data)); err == nil {
+			ch, err = o.FS.WriteAt(c.caller(), o.ino, data, off)
+		}
+	}
+	if err == nil {
+		o.changed(ch.LSN)
+		if a.Stable != wire.Unstable {
+			r.Committed = wire.FileSync
+			err = c.sync(o.export, ch.LSN)
+		}
+	}
+	r.Status, r.Wcc, r.Count = c.status(err), o.wcc(&ch, err), uint32(len(data))
+	c.b = r.Append(c.b)
+}
+
+// commit syncs the log, which is in one order for all files: so the range does
+// not matter.
+func (c *call) commit(d *wire.Dec) {
+	var a wire.CommitArgs
+	if a.Decode(d); !d.OK() {
+		return
+	}
+	verifier := c.s.verifier.Load()
+	o, err := c.resolve(a.File)
+	if err == nil {
+		err = c.sync(o.export, billyfs.LSN(o.last.Load()))
+	}
+	r := wire.CommitRes{Status: c.status(err), Wcc: wire.Wcc{After: o.after()}, Verifier: verifier}
+	c.b = r.Append(c.b)
+}

@@ -1,0 +1,58 @@
+package nfsserver
+
+import (
+	"deltafs/billyfs"
+	"deltafs/nfsserver/wire"
+)
+
+// dirOf resolves the handle of a directory that the caller may use as want
+// says.
+func (c *call) dirOf(fh []byte, want uint32) (object, *billyfs.Attr, error) {
+	o, err := c.resolve(fh)
+	if err != nil {
+		return o, nil, err
+	}
+	a, err := o.FS.Attr(o.ino)
+	if err != nil {
+		return o, nil, err
+	}
+	if a.Mode&billyfs.TypeMask == billyfs.TypeDir { // the tree says so of others
+		err = c.cred.may(&a, want)
+	}
+	return o, &a, err
+}
+
+func (c *call) lookup(d *wire.Dec) {
+	var a wire.LookupArgs
+	if a.Decode(d); !d.OK() {
+		return
+	}
+	var r wire.LookupRes
+	dir, _, err := c.dirOf(a.What.Dir, mayExec)
+	if err == nil {
+		var at billyfs.Attr
+		if at, err = dir.FS.Lookup(dir.ino, string(a.What.Name)); err == nil {
+			r.Attr = dir.post(&at)
+			r.Object, err = dir.handle(c.fh[:0], at.Ino)
+		}
+	}
+	r.Status, r.DirAttr = c.status(err), dir.after()
+	c.b = r.Append(c.b)
+}
+
+func (c *call) readlink(d *wire.Dec) {
+	var a wire.ReadlinkArgs
+	if a.Decode(d); !d.OK() {
+		return
+	}
+	var r wire.ReadlinkRes
+	o, err := c.resolve(a.Object)
+	if err == nil {
+		var target string
+		if target, err = o.FS.Readlink(o.ino); err == nil {
+			r.Path = []byte(target)
+		}
+	}
+	r.Status, r.Attr = c.status(err), o.after()
+	c.b = r.Append(c.b)
+}

@@ -1,0 +1,141 @@
+package nfsserver
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"deltafs/billyfs"
+	"deltafs/nfsserver/handle"
+	"deltafs/nfsserver/rpc"
+	"deltafs/nfsserver/wire"
+)
+
+// Limits of what a client may ask for. RFC 1813, sections 2.4 and 3.3.19.
+const (
+	maxTransfer = 1 << 20 // bytes of one READ or WRITE
+	maxListing  = 256 << 10
+	maxRecord   = maxTransfer + 4<<10
+	dirPref     = 64 << 10
+)
+
+// Export is a tree that clients can mount.
+type Export struct {
+	Name    string // "/", or "/" and one name
+	FS      FS
+	StoreID [16]byte
+	MACKey  [32]byte // of the store; makes handles that nobody else can
+	// Statfs returns the size of the file system and what is free, in bytes;
+	// nil: unknown, and much.
+	Statfs func() (total, free uint64)
+}
+
+// Options of a server.
+type Options struct {
+	Exports []Export
+	Sync    SyncMode
+	Access  Access
+	Trace   func(line string) // called with each call and its reply as a line; nil: not
+	Log     *slog.Logger      // nil: discarded
+}
+
+// Server answers the calls of NFSv3 clients. All methods may be called
+// concurrently.
+type Server struct {
+	o        Options
+	exports  []*export
+	verifier atomic.Uint64 // of writes: another one after each start and each failed sync
+	replays  replays
+	mounts   mounts
+	rpc      *rpc.Server
+}
+
+// export is an Export as it is served.
+type export struct {
+	Export
+	codec *handle.Codec
+	last  atomic.Uint64 // LSN of the newest change
+}
+
+// New returns a server. It reads back from the stores which calls of the last
+// minutes were carried out by an earlier process.
+func New(o Options) (*Server, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{o: o}
+	now := time.Now()
+	for _, e := range o.Exports {
+		x := &export{Export: e, codec: handle.New(e.StoreID, e.FS.View(), e.MACKey)}
+		s.exports = append(s.exports, x)
+		if err := e.FS.Tags(func(tag []byte) { s.replays.recall(tag, now) }); err != nil {
+			return nil, err
+		}
+	}
+	s.newVerifier()
+	s.rpc = rpc.New(s, rpc.Options{
+		MaxRecord: maxRecord, Opened: s.opened, Log: o.Log,
+	})
+	return s, nil
+}
+
+// newVerifier makes clients write again what they have not committed.
+func (s *Server) newVerifier() {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	s.verifier.Store(binary.LittleEndian.Uint64(b[:]))
+}
+
+// Inline tells the connection which calls are so cheap that they need no
+// goroutine of their own.
+func (s *Server) Inline(record []byte) bool {
+	prog, proc := wire.Peek(record)
+	if prog != wire.ProgNFS {
+		return false
+	}
+	switch proc {
+	case wire.ProcNull, wire.ProcGetattr, wire.ProcAccess, wire.ProcFsinfo, wire.ProcPathconf:
+		return true
+	}
+	return false
+}
+
+// Call answers one record.
+func (s *Server) Call(_ context.Context, conn *rpc.Conn, record, reply []byte) ([]byte, error) {
+	c := newCall(s, conn, record)
+	defer c.free()
+	start := len(reply)
+	c.b = reply
+	c.answer()
+	if s.o.Trace != nil {
+		s.o.Trace(wire.Line(record, c.b[start:]))
+	}
+	return c.b, nil
+}
+
+// find returns the export that a handle belongs to.
+func (s *Server) find(fh []byte) *export {
+	for _, e := range s.exports {
+		if e.codec.Owns(fh) {
+			return e
+		}
+	}
+	return nil
+}
+
+// changed notes the newest change of an export, for COMMIT.
+func (e *export) changed(lsn billyfs.LSN) {
+	for {
+		last := e.last.Load()
+		if uint64(lsn) <= last || e.last.CompareAndSwap(last, uint64(lsn)) {
+			return
+		}
+	}
+}
+
+// addrOf is the address that a client keeps over reconnects.
+func addrOf(a netip.AddrPort) netip.Addr { return a.Addr().Unmap() }
