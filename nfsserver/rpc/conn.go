@@ -1,0 +1,333 @@
+package rpc
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	readAhead = 16 << 10
+	// maxQueued is how many bytes of replies may wait for a client to read
+	// them before no more of its calls are taken.
+	maxQueued = 4 << 20
+)
+
+// Conn is a connection as the handler sees it, or where a datagram came from.
+type Conn struct {
+	peer, local netip.AddrPort
+	value       any
+
+	s     *Server
+	of    *serving
+	conn  net.Conn // nil for datagrams
+	r     *bufio.Reader
+	slots chan struct{}  // one for each call on a goroutine
+	calls sync.WaitGroup // those
+	used  atomic.Int64   // when it was last heard of, in nanoseconds
+	busy  atomic.Int32   // calls that are carried out
+
+	mu       sync.Mutex
+	out      [][]byte // replies that nobody has begun to write
+	queued   int      // bytes of replies that are not written
+	writing  bool
+	room     sync.Cond // of mu: queued has sunk, or dead is set
+	dead     error     // why nothing can be written any more
+	draining bool
+	spare    [][]byte    // an empty out, for the next turn
+	vec      net.Buffers // of the writer
+}
+
+// Peer and Local are the two ends. They have the zero port where the network is
+// not TCP or UDP.
+func (c *Conn) Peer() netip.AddrPort  { return c.peer }
+func (c *Conn) Local() netip.AddrPort { return c.local }
+
+// Value is what Options.Opened returned.
+func (c *Conn) Value() any { return c.value }
+
+func (s *Server) newConn(nc net.Conn, of *serving) *Conn {
+	c := &Conn{
+		peer: addrPort(nc.RemoteAddr()), local: addrPort(nc.LocalAddr()),
+		s: s, of: of, conn: nc, r: bufio.NewReaderSize(nc, readAhead),
+		slots: make(chan struct{}, s.o.ConnCalls),
+	}
+	c.room.L = &c.mu
+	c.used.Store(time.Now().UnixNano())
+	return c
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return a.AddrPort()
+	case *net.UDPAddr:
+		return a.AddrPort()
+	}
+	return netip.AddrPort{}
+}
+
+// serve reads calls until the connection ends, and returns when nothing of it
+// is left.
+func (c *Conn) serve(ctx context.Context) {
+	err := c.open()
+	if err == nil {
+		err = c.read(ctx)
+	}
+	c.calls.Wait()
+	c.flush()
+	err = c.end(err)
+	switch {
+	case err == nil, errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):
+		c.s.o.Log.Debug("connection ended", "peer", c.peer, "error", err)
+	default:
+		c.s.warn("connection closed", "peer", c.peer, "error", err)
+	}
+}
+
+// open asks who is there.
+func (c *Conn) open() (err error) {
+	if c.s.o.Opened != nil {
+		c.value, err = c.s.o.Opened(c)
+	}
+	return err
+}
+
+// end closes the connection, if that has not been done, and drops what is
+// queued. It returns what has ended the connection first.
+func (c *Conn) end(err error) error {
+	if err == nil {
+		err = net.ErrClosed
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dead == nil {
+		c.dead = err
+	}
+	c.dropLocked()
+	_ = c.conn.Close() // what it could say has been said
+	return c.dead
+}
+
+// dropLocked drops the replies that nobody writes.
+func (c *Conn) dropLocked() {
+	for i, b := range c.out {
+		c.queued -= len(b)
+		putBuffer(b)
+		c.out[i] = nil
+	}
+	c.out = c.out[:0]
+	c.room.Broadcast()
+}
+
+// read takes calls until there are no more.
+func (c *Conn) read(ctx context.Context) error {
+	for {
+		if !buffered(c.r) {
+			c.flush()
+			if err := c.wait(); err != nil {
+				return err
+			}
+		}
+		rec, err := readRecord(c.r, c.s.o.MaxRecord)
+		if err != nil {
+			return err
+		}
+		c.s.stats.calls.Add(1)
+		if c.s.h.Inline(rec) {
+			c.call(ctx, rec, false)
+		} else {
+			c.enter()
+			c.calls.Add(1)
+			go func() {
+				defer c.leave()
+				c.call(ctx, rec, true)
+			}()
+		}
+		if err := c.waitForRoom(); err != nil {
+			return err
+		}
+	}
+}
+
+// enter waits until one call more may be carried out.
+func (c *Conn) enter() {
+	select {
+	case c.slots <- struct{}{}:
+	default:
+		c.flush()
+		c.slots <- struct{}{}
+	}
+	select {
+	case c.s.slots <- struct{}{}:
+	default:
+		c.flush()
+		c.s.slots <- struct{}{}
+	}
+}
+
+func (c *Conn) leave() {
+	<-c.s.slots
+	<-c.slots
+	c.calls.Done()
+}
+
+// wait waits for the next record, which is all read ahead then or must follow
+// soon.
+func (c *Conn) wait() error {
+	if c.r.Buffered() == 0 {
+		now := time.Now()
+		c.used.Store(now.UnixNano())
+		if err := c.readUntil(now.Add(c.s.o.Idle)); err != nil {
+			return err
+		}
+		if _, err := c.r.Peek(1); err != nil {
+			return err
+		}
+		if buffered(c.r) {
+			return nil
+		}
+	}
+	return c.readUntil(time.Now().Add(c.s.o.RecordTimeout))
+}
+
+// readUntil sets until when a read may take, unless nothing is to be read any
+// more.
+func (c *Conn) readUntil(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining {
+		return net.ErrClosed
+	}
+	return c.conn.SetReadDeadline(t)
+}
+
+// drain ends reading.
+func (c *Conn) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draining = true
+	_ = c.conn.SetReadDeadline(time.Unix(1, 0)) // of a closed connection there is nothing to read
+}
+
+// call answers one record and gives its buffer back.
+func (c *Conn) call(ctx context.Context, rec []byte, flush bool) {
+	c.busy.Add(1)
+	defer c.busy.Add(-1)
+	reply, err := c.answer(ctx, rec)
+	putBuffer(rec)
+	switch {
+	case err != nil:
+		_ = c.end(err) // logged where the reader ends
+	case len(reply) <= markSize: // no answer
+		putBuffer(reply)
+	default:
+		setMark(reply)
+		c.queue(reply)
+	}
+	if flush {
+		c.flush()
+	}
+}
+
+// answer runs the handler. A panic is a bug that one client has met: it closes
+// that client's connection and nothing else.
+func (c *Conn) answer(ctx context.Context, rec []byte) (reply []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.s.o.Log.Error("panic in a call", "peer", c.peer, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return c.s.h.Call(ctx, c, rec, getBuffer(size0)[:markSize])
+}
+
+// queue adds a reply to those that wait to be written.
+func (c *Conn) queue(b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dead != nil {
+		putBuffer(b)
+		return
+	}
+	c.out = append(c.out, b)
+	c.queued += len(b)
+}
+
+// waitForRoom waits until so few replies are queued that a call may be taken.
+func (c *Conn) waitForRoom() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.queued > maxQueued && c.dead == nil {
+		if !c.writing {
+			c.flushLocked()
+			continue
+		}
+		c.room.Wait()
+	}
+	return c.dead
+}
+
+// flush writes what is queued, unless somebody is doing that.
+func (c *Conn) flush() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flushLocked()
+}
+
+func (c *Conn) flushLocked() {
+	if c.writing {
+		return
+	}
+	c.writing = true
+	for len(c.out) > 0 && c.dead == nil {
+		batch := c.out
+		c.out, c.spare = c.spare[:0], nil
+		c.mu.Unlock()
+		sum, err := c.write(batch)
+		c.mu.Lock()
+		c.spare = batch[:0]
+		c.queued -= sum
+		c.room.Broadcast()
+		if err != nil && c.dead == nil {
+			c.dead = err
+			_ = c.conn.Close() // wakes the reader
+		}
+	}
+	if c.dead != nil {
+		c.dropLocked()
+	}
+	c.writing = false
+}
+
+// write writes replies by one call, gives their buffers back, and returns how
+// many bytes they had.
+func (c *Conn) write(batch [][]byte) (sum int, err error) {
+	for _, b := range batch {
+		sum += len(b)
+	}
+	if err = c.conn.SetWriteDeadline(time.Now().Add(c.s.o.WriteTimeout)); err == nil {
+		if len(batch) == 1 {
+			_, err = c.conn.Write(batch[0])
+		} else {
+			c.vec = append(c.vec[:0], batch...)
+			v := c.vec // WriteTo moves it on
+			_, err = v.WriteTo(c.conn)
+		}
+	}
+	for i, b := range batch {
+		putBuffer(b)
+		batch[i] = nil
+	}
+	c.s.stats.sent.Add(int64(sum))
+	return sum, err
+}

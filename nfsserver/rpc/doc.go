@@ -1,0 +1,41 @@
+// Package rpc carries ONC RPC records over TCP, with the record marking of RFC
+// 5531, section 11, and over UDP. It knows nothing of what is in them: a
+// [Handler] answers.
+//
+// # Life of a record
+//
+// Each connection has one goroutine that reads. It takes a whole record into
+// one buffer of a pool, in the size class that fits: small records come out of
+// a read-ahead buffer, so that many of them cost one read(2); the most of a
+// large one goes from the socket to where it stays. The length that a client
+// claims is checked before memory is taken, and of a large one the memory is
+// taken once the first 32 KiB are there.
+//
+// A call that the handler says is cheap is answered right there, in order. Any
+// other gets a goroutine, so long as there are fewer than ConnCalls of the
+// connection and MaxCalls of the server; then the reader waits, and TCP makes
+// the client wait. Replies leave in the order in which they are ready: the xid
+// in them says which call they answer.
+//
+// The handler appends its reply behind room for the record mark, in a buffer of
+// the pool too. A reply is queued; whoever queues one and finds nobody writing,
+// writes all that is queued, by one writev(2), until nothing is left. While the
+// read-ahead buffer holds more calls the reader only queues, so the replies to
+// a pipeline of small calls leave together. A client that sends calls and does
+// not read replies is stopped when maxQueued bytes of them wait, and is
+// disconnected WriteTimeout later.
+//
+// # End
+//
+// A connection ends when the client closes it, breaks the protocol, is idle for
+// too long, makes no progress with a record or a reply, when the handler says so
+// or panics, when a newer one needs its place, or when the server ends. Calls
+// that are being carried out then go on; their replies are dropped. When the
+// context of [Server.Serve] ends, connections are read no further, calls in
+// flight get their replies, and after Drain all is cut off.
+//
+// # Lock order
+//
+// Server.mu, then Conn.mu. Neither is held over a read, a write or a call of the
+// handler.
+package rpc

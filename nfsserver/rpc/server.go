@@ -1,0 +1,266 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Handler answers calls. Its methods are called concurrently.
+type Handler interface {
+	// Inline tells whether a call is so cheap that it is answered on the
+	// goroutine that reads, in order.
+	Inline(record []byte) bool
+	// Call appends the reply to a record to reply, or nothing if there is to be
+	// no answer, and returns it. An error closes the connection. The record
+	// may not be used after Call has returned, nor reply. ctx ends when the
+	// server will not wait any longer.
+	Call(ctx context.Context, c *Conn, record, reply []byte) ([]byte, error)
+}
+
+// Options of a server; zero values mean what is said.
+type Options struct {
+	MaxRecord     int           // bytes of a call: 1 MiB + 4 KiB
+	MaxConns      int           // connections: 1024
+	MaxCalls      int           // calls on goroutines: 256
+	ConnCalls     int           // those of one connection: 64
+	Idle          time.Duration // after which a silent connection is closed: 10 minutes
+	RecordTimeout time.Duration // in which a record must arrive: 1 minute
+	WriteTimeout  time.Duration // in which replies must be read: 1 minute
+	Drain         time.Duration // for calls in flight, when the server ends: 10 seconds
+	// Opened is called with each new connection before its first call. What it
+	// returns is Conn.Value; an error closes the connection.
+	Opened func(*Conn) (any, error)
+	Log    *slog.Logger // nil: discarded
+}
+
+func (o *Options) setDefaults() {
+	def := func(p *int, v int) {
+		if *p <= 0 {
+			*p = v
+		}
+	}
+	wait := func(p *time.Duration, v time.Duration) {
+		if *p <= 0 {
+			*p = v
+		}
+	}
+	def(&o.MaxRecord, 1<<20+4<<10)
+	def(&o.MaxConns, 1024)
+	def(&o.MaxCalls, 256)
+	def(&o.ConnCalls, 64)
+	wait(&o.Idle, 10*time.Minute)
+	wait(&o.RecordTimeout, time.Minute)
+	wait(&o.WriteTimeout, time.Minute)
+	wait(&o.Drain, 10*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Server carries calls to a handler. All methods may be called concurrently.
+type Server struct {
+	h     Handler
+	o     Options
+	slots chan struct{} // one for each call on a goroutine
+	stats struct{ calls, sent, refused atomic.Int64 }
+
+	warned atomic.Int64 // when the last warning was logged, in nanoseconds
+	hidden atomic.Int64 // warnings since
+
+	mu    sync.Mutex
+	conns map[*Conn]struct{}
+}
+
+// serving is one call of Serve.
+type serving struct{ wg sync.WaitGroup }
+
+// New returns a server.
+func New(h Handler, o Options) *Server {
+	o.setDefaults()
+	return &Server{h: h, o: o, slots: make(chan struct{}, o.MaxCalls), conns: map[*Conn]struct{}{}}
+}
+
+// Stats is what a server has done.
+type Stats struct {
+	Conns   int   // open now
+	InCalls int   // on goroutines now
+	Calls   int64 // taken so far
+	Sent    int64 // bytes of replies so far
+	Refused int64 // connections closed since there were too many
+}
+
+// Stats returns numbers that need not be of one moment.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	n := len(s.conns)
+	s.mu.Unlock()
+	return Stats{
+		Conns: n, InCalls: len(s.slots),
+		Calls: s.stats.calls.Load(), Sent: s.stats.sent.Load(), Refused: s.stats.refused.Load(),
+	}
+}
+
+// Serve accepts connections until ctx ends, then waits for the calls in flight,
+// Drain at most, and closes l. It returns nil then, or the error with which l
+// ended.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	of := new(serving)
+	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	err := s.accept(ctx, calls, l, of)
+	_ = l.Close()
+	s.drain(of, cancel)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// accept takes connections until the listener is closed. An error that may
+// pass, such as that there are too many descriptors, is waited out.
+func (s *Server) accept(ctx, calls context.Context, l net.Listener, of *serving) error {
+	const shortest, longest = 5 * time.Millisecond, time.Second
+	pause := shortest
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = shortest
+			s.start(calls, nc, of)
+			continue
+		case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
+			return err
+		}
+		s.warn("accept failed", "error", err, "again in", pause)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, longest)
+	}
+}
+
+// start serves a connection, if need be in place of one that is idle.
+func (s *Server) start(calls context.Context, nc net.Conn, of *serving) {
+	c := s.newConn(nc, of)
+	s.mu.Lock()
+	var old *Conn
+	full := len(s.conns) >= s.o.MaxConns
+	if full {
+		if old = s.idlestLocked(); old != nil {
+			delete(s.conns, old)
+		}
+	}
+	if !full || old != nil {
+		s.conns[c] = struct{}{}
+		of.wg.Add(1)
+	}
+	s.mu.Unlock()
+	if full {
+		s.stats.refused.Add(1)
+		s.warn("too many connections: one is closed", "limit", s.o.MaxConns)
+		if old == nil { // all are at work
+			_ = nc.Close()
+			return
+		}
+		_ = old.conn.Close()
+	}
+	go func() {
+		defer of.wg.Done()
+		c.serve(calls)
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+	}()
+}
+
+// idlestLocked returns the connection that is silent for the longest time.
+func (s *Server) idlestLocked() (idlest *Conn) {
+	for c := range s.conns {
+		if c.busy.Load() == 0 && (idlest == nil || c.used.Load() < idlest.used.Load()) {
+			idlest = c
+		}
+	}
+	return idlest
+}
+
+// drain ends the connections of one call of Serve.
+func (s *Server) drain(of *serving, cancel func()) {
+	s.each(of, (*Conn).drain)
+	done := make(chan struct{})
+	go func() { of.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(s.o.Drain):
+		cancel()
+		s.each(of, func(c *Conn) { _ = c.conn.Close() })
+		s.o.Log.Warn("calls in flight have not ended: closed", "after", s.o.Drain)
+		<-done
+	}
+}
+
+func (s *Server) each(of *serving, fn func(*Conn)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if c.of == of {
+			fn(c)
+		}
+	}
+}
+
+// warn logs what a client, or many, can bring about at will: not more than once
+// in five seconds.
+func (s *Server) warn(msg string, args ...any) {
+	const pause = 5 * time.Second
+	now, last := time.Now().UnixNano(), s.warned.Load()
+	if now-last < int64(pause) || !s.warned.CompareAndSwap(last, now) {
+		s.hidden.Add(1)
+		return
+	}
+	if n := s.hidden.Swap(0); n > 0 {
+		args = append(args, "more not logged", n)
+	}
+	s.o.Log.Warn(msg, args...)
+}
+
+// ServePacket answers datagrams, one after the other, until ctx ends; then it
+// closes p and returns nil. Replies that cannot be sent are dropped.
+func (s *Server) ServePacket(ctx context.Context, p net.PacketConn) error {
+	stop := context.AfterFunc(ctx, func() { _ = p.Close() })
+	defer stop()
+	defer p.Close()
+	rec := make([]byte, min(s.o.MaxRecord, 64<<10))
+	for {
+		n, from, err := p.ReadFrom(rec)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		case err != nil: // of a datagram sent before, on some systems
+			s.warn("datagram not read", "error", err)
+			time.Sleep(time.Millisecond) // if it lasts
+			continue
+		}
+		s.stats.calls.Add(1)
+		c := &Conn{s: s, peer: addrPort(from), local: addrPort(p.LocalAddr())}
+		if c.open() != nil {
+			continue
+		}
+		reply, err := c.answer(ctx, rec[:n])
+		if err == nil && len(reply) > markSize {
+			_, _ = p.WriteTo(reply[markSize:], from)
+			s.stats.sent.Add(int64(len(reply) - markSize))
+		}
+		putBuffer(reply)
+	}
+}
