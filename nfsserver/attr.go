@@ -133,9 +133,9 @@ func (c *call) created(s *wire.Sattr) billyfs.SetAttr {
 	return t
 }
 
-func (c *call) getattr(d *wire.Dec) {
+func (c *call) getattr(d *wire.XDR) {
 	var a wire.GetattrArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	var r wire.GetattrRes
@@ -150,9 +150,9 @@ func (c *call) getattr(d *wire.Dec) {
 	c.b = r.Append(c.b)
 }
 
-func (c *call) setattr(d *wire.Dec) {
+func (c *call) setattr(d *wire.XDR) {
 	var a wire.SetattrArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	o, err := c.resolve(a.Object)
@@ -178,7 +178,7 @@ func (c *call) setattr(d *wire.Dec) {
 			err = c.settle(o.export, ch.LSN, when)
 		}
 	}
-	r := wire.SetattrRes{Status: c.status(err), Wcc: c.wcc(o, &ch, err)}
+	r := wire.WccRes{Status: c.status(err), Wcc: c.wcc(o, &ch, err)}
 	c.b = r.Append(c.b)
 }
 
@@ -191,9 +191,9 @@ func (c *call) wcc(o object, ch *billyfs.Change, err error) wire.Wcc {
 	return o.wcc(ch, err)
 }
 
-func (c *call) access(d *wire.Dec) {
+func (c *call) access(d *wire.XDR) {
 	var a wire.AccessArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	var r wire.AccessRes

@@ -1,7 +1,6 @@
 package nfsserver
 
 import (
-	"errors"
 	"sync"
 	"time"
 
@@ -42,26 +41,23 @@ func (c *call) free() {
 
 // answer parses the call and appends its reply.
 func (c *call) answer() {
-	args, err := wire.ParseCall(c.rec, &c.rpc)
+	args, fault := wire.ParseCall(c.rec, &c.rpc)
 	c.args = args
-	xid := c.rpc.XID
-	var re *wire.RPCError
 	switch {
-	case errors.As(err, &re):
-		c.b = re.Append(c.b, xid)
-	case err != nil: // not a call: nothing to answer
+	case fault != wire.NoFault:
+		c.b = fault.Append(c.b, c.rpc.XID)
 	case c.rpc.Prog == wire.ProgNFS:
 		c.program(nfsProcs[:], 3, 3)
 	case c.rpc.Prog == wire.ProgMount:
 		c.program(mountProcs[:], 1, 3)
 	default:
-		c.b = wire.AppendAccepted(c.b, xid, wire.ProgUnavail)
+		c.b = wire.AppendAccepted(c.b, c.rpc.XID, wire.ProgUnavail)
 	}
 }
 
 // procedure is how a procedure is answered.
 type procedure struct {
-	run  func(c *call, d *wire.Dec)
+	run  func(c *call, d *wire.XDR)
 	once bool // it must not be carried out twice
 	open bool // anybody may call it, whatever his credentials
 }
@@ -93,7 +89,7 @@ func (c *call) program(procs []procedure, low, high uint32) {
 func (c *call) run(p *procedure) {
 	start := len(c.b)
 	c.b = wire.AppendAccepted(c.b, c.rpc.XID, wire.Success)
-	d := wire.NewDec(c.args)
+	d := wire.Reader(c.args)
 	p.run(c, &d)
 	if !d.OK() {
 		c.b = wire.AppendAccepted(c.b[:start], c.rpc.XID, wire.GarbageArgs)

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"deltafs/billyfs"
+	"deltafs/nfsserver/rpc"
 	"deltafs/nfsserver/wire"
 )
 
@@ -29,9 +30,9 @@ func span(off uint64, n int) (int64, error) {
 }
 
 // read lets the tree read into the reply itself: the data is not copied again.
-func (c *call) read(d *wire.Dec) {
+func (c *call) read(d *wire.XDR) {
 	var a wire.ReadArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	count := min(a.Count, maxTransfer)
@@ -42,9 +43,10 @@ func (c *call) read(d *wire.Dec) {
 		var eof bool
 		var data []byte
 		off := int64(min(a.Offset, math.MaxInt64)) // beyond the end of any file
-		c.b, data = wire.AppendReadSpace(c.b, int(count))
+		c.b, data = wire.AppendReadSpace(rpc.Grow(c.b, wire.ReadSpace(int(count))), int(count))
 		if n, eof, err = o.FS.ReadAt(o.ino, data, off); err == nil {
-			c.b = wire.FinishRead(c.b, start, o.after(), n, eof)
+			post := o.after()
+			c.b = wire.FinishRead(c.b, start, &post, n, eof)
 			return
 		}
 	}
@@ -52,13 +54,13 @@ func (c *call) read(d *wire.Dec) {
 	c.b = r.Append(c.b[:start])
 }
 
-func (c *call) write(d *wire.Dec) {
+func (c *call) write(d *wire.XDR) {
 	var a wire.WriteArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	data := a.Data[:min(len(a.Data), int(a.Count))]
-	r := wire.WriteRes{Committed: wire.Unstable, Verifier: c.s.verifier.Load()}
+	r := wire.WriteRes{Committed: wire.Unstable, Verifier: c.s.writeVerifier()}
 	var ch billyfs.Change
 	o, err := c.open(a.File, mayWrite)
 	if err == nil {
@@ -80,12 +82,12 @@ func (c *call) write(d *wire.Dec) {
 
 // commit syncs the log, which is in one order for all files: so the range does
 // not matter.
-func (c *call) commit(d *wire.Dec) {
+func (c *call) commit(d *wire.XDR) {
 	var a wire.CommitArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
-	verifier := c.s.verifier.Load()
+	verifier := c.s.writeVerifier()
 	o, err := c.resolve(a.File)
 	if err == nil {
 		err = c.sync(o.export, billyfs.LSN(o.last.Load()))

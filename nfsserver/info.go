@@ -13,9 +13,9 @@ const (
 	unknownFiles = 1 << 40
 )
 
-func (c *call) fsstat(d *wire.Dec) {
+func (c *call) fsstat(d *wire.XDR) {
 	var a wire.FsstatArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	var r wire.FsstatRes
@@ -32,9 +32,9 @@ func (c *call) fsstat(d *wire.Dec) {
 	c.b = r.Append(c.b)
 }
 
-func (c *call) fsinfo(d *wire.Dec) {
+func (c *call) fsinfo(d *wire.XDR) {
 	var a wire.FsinfoArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	o, err := c.resolve(a.Root)
@@ -48,9 +48,9 @@ func (c *call) fsinfo(d *wire.Dec) {
 	c.b = r.Append(c.b)
 }
 
-func (c *call) pathconf(d *wire.Dec) {
+func (c *call) pathconf(d *wire.XDR) {
 	var a wire.PathconfArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	o, err := c.resolve(a.Object)
@@ -62,7 +62,7 @@ func (c *call) pathconf(d *wire.Dec) {
 	c.b = r.Append(c.b)
 }
 
-func (c *call) null(*wire.Dec) {}
+func (c *call) null(*wire.XDR) {}
 
 // nfsProcs are the procedures by number, RFC 1813 section 3. What must not be
 // carried out twice is what would fail, or do harm, the second time.

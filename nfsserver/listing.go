@@ -2,6 +2,7 @@ package nfsserver
 
 import (
 	"deltafs/billyfs"
+	"deltafs/nfsserver/rpc"
 	"deltafs/nfsserver/wire"
 )
 
@@ -32,9 +33,9 @@ func list(dir object, cookie uint64, b lister, add func(billyfs.DirEntry) bool) 
 	return eof && !full, full && b.Size() == first, err
 }
 
-func (c *call) readdir(d *wire.Dec) {
+func (c *call) readdir(d *wire.XDR) {
 	var a wire.ReaddirArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	start := len(c.b)
@@ -42,7 +43,8 @@ func (c *call) readdir(d *wire.Dec) {
 	var none, eof bool
 	var l wire.DirList
 	if err == nil {
-		l = wire.BeginReaddir(c.b, dir.post(at), min(a.Count, maxListing))
+		post := dir.post(at)
+		l = wire.BeginReaddir(c.room(a.Count), &post, min(a.Count, maxListing))
 		eof, none, err = list(dir, a.Cookie, &l, func(e billyfs.DirEntry) bool {
 			return l.Add(uint64(e.Ino), e.Name, e.Cookie)
 		})
@@ -55,6 +57,12 @@ func (c *call) readdir(d *wire.Dec) {
 	c.b = r.Append(c.b[:start])
 }
 
+// room is the reply with room for a listing of count bytes.
+func (c *call) room(count uint32) []byte {
+	c.b = rpc.Grow(c.b, 4+int(min(count, maxListing)))
+	return c.b
+}
+
 // listStatus is the status of a listing that failed, or into which not one
 // entry fits.
 func (c *call) listStatus(err error) wire.Status {
@@ -64,9 +72,9 @@ func (c *call) listStatus(err error) wire.Status {
 	return c.status(err)
 }
 
-func (c *call) readdirplus(d *wire.Dec) {
+func (c *call) readdirplus(d *wire.XDR) {
 	var a wire.ReaddirplusArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	start := len(c.b)
@@ -74,7 +82,8 @@ func (c *call) readdirplus(d *wire.Dec) {
 	var none, eof bool
 	var l wire.DirListPlus
 	if err == nil {
-		l = wire.BeginReaddirplus(c.b, dir.post(at), a.DirCount, min(a.MaxCount, maxListing))
+		post := dir.post(at)
+		l = wire.BeginReaddirplus(c.room(a.MaxCount), &post, a.DirCount, min(a.MaxCount, maxListing))
 		eof, none, err = list(dir, a.Cookie, &l, func(e billyfs.DirEntry) bool {
 			attr, fh := c.plus(dir.export, e.Ino)
 			return l.Add(uint64(e.Ino), e.Name, e.Cookie, &attr, fh)
@@ -84,7 +93,7 @@ func (c *call) readdirplus(d *wire.Dec) {
 		c.b = l.Finish(eof)
 		return
 	}
-	r := wire.ReaddirplusRes{Status: c.listStatus(err), DirAttr: dir.after()}
+	r := wire.ReaddirplusRes{ReaddirRes: wire.ReaddirRes{Status: c.listStatus(err), DirAttr: dir.after()}}
 	c.b = r.Append(c.b[:start])
 }
 

@@ -22,9 +22,9 @@ func (c *call) dirOf(fh []byte, want uint32) (object, *billyfs.Attr, error) {
 	return o, &a, err
 }
 
-func (c *call) lookup(d *wire.Dec) {
+func (c *call) lookup(d *wire.XDR) {
 	var a wire.LookupArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	var r wire.LookupRes
@@ -40,9 +40,9 @@ func (c *call) lookup(d *wire.Dec) {
 	c.b = r.Append(c.b)
 }
 
-func (c *call) readlink(d *wire.Dec) {
+func (c *call) readlink(d *wire.XDR) {
 	var a wire.ReadlinkArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	var r wire.ReadlinkRes

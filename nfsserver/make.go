@@ -34,7 +34,7 @@ func (c *call) making(dir object, name string, u urgency, fn func(dir object, na
 
 // made appends the reply of a call that makes a name.
 func (c *call) made(dir object, at *billyfs.Attr, ch *billyfs.Change, err error) {
-	r := wire.CreateRes{Status: c.status(err), DirWcc: c.wcc(dir, ch, err)}
+	r := wire.MakeRes{Status: c.status(err), DirWcc: c.wcc(dir, ch, err)}
 	if err == nil {
 		r.Attr = dir.post(at)
 		if h, err := dir.handle(c.fh[:0], at.Ino); err == nil { // else the client looks it up
@@ -44,9 +44,9 @@ func (c *call) made(dir object, at *billyfs.Attr, ch *billyfs.Change, err error)
 	c.b = r.Append(c.b)
 }
 
-func (c *call) create(d *wire.Dec) {
+func (c *call) create(d *wire.XDR) {
 	var a wire.CreateArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	how := billyfs.CreateHow{Mode: billyfs.Guarded, Attr: c.created(&a.Attr)}
@@ -87,9 +87,9 @@ func (c *call) mayCreate(where wire.DirOp, how *billyfs.CreateHow) (object, erro
 	return dir, nil
 }
 
-func (c *call) mkdir(d *wire.Dec) {
+func (c *call) mkdir(d *wire.XDR) {
 	var a wire.MkdirArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	s := c.created(&a.Attr)
@@ -98,9 +98,9 @@ func (c *call) mkdir(d *wire.Dec) {
 	})
 }
 
-func (c *call) symlink(d *wire.Dec) {
+func (c *call) symlink(d *wire.XDR) {
 	var a wire.SymlinkArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	s := c.created(&a.Attr)
@@ -115,15 +115,15 @@ var nodeTypes = map[wire.FType]uint32{
 	wire.TypeSock: billyfs.TypeSocket, wire.TypeFIFO: billyfs.TypeFIFO,
 }
 
-func (c *call) mknod(d *wire.Dec) {
+func (c *call) mknod(d *wire.XDR) {
 	var a wire.MknodArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	s := c.created(&a.Attr)
 	typ, ok := nodeTypes[a.Type]
 	if !ok { // RFC 1813, section 3.3.11
-		r := wire.CreateRes{Status: wire.ErrBadType}
+		r := wire.MakeRes{Status: wire.ErrBadType}
 		if dir, err := c.resolve(a.Where.Dir); err == nil {
 			r.DirWcc.After = dir.after()
 		}
@@ -138,9 +138,9 @@ func (c *call) mknod(d *wire.Dec) {
 	})
 }
 
-func (c *call) link(d *wire.Dec) {
+func (c *call) link(d *wire.XDR) {
 	var a wire.LinkArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	var at billyfs.Attr

@@ -61,13 +61,13 @@ func (m *mounts) all() []mountEntry {
 
 // mnt answers with the handle of a directory. In versions 1 and 2 handles have
 // 32 bytes, and none of ours would fit: such a client is refused.
-func (c *call) mnt(d *wire.Dec) {
+func (c *call) mnt(d *wire.XDR) {
 	var a wire.MntArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	if c.rpc.Vers < 3 {
-		c.b = wire.AppendMnt1Error(c.b, wire.MntErrAcces)
+		c.b = wire.AppendUint32(c.b, uint32(wire.MntErrAcces))
 		return
 	}
 	p := path.Clean("/" + string(a.Path))
@@ -135,7 +135,7 @@ func mountStatus(err error) wire.MountStatus {
 	return wire.MntErrIO
 }
 
-func (c *call) mountDump(*wire.Dec) {
+func (c *call) mountDump(*wire.XDR) {
 	var r wire.MountDumpRes
 	for _, e := range c.s.mounts.all() {
 		r.Mounts = append(r.Mounts, wire.MountEntry{Host: e.addr.String(), Dir: e.path})
@@ -143,21 +143,21 @@ func (c *call) mountDump(*wire.Dec) {
 	c.b = r.Append(c.b)
 }
 
-func (c *call) umnt(d *wire.Dec) {
+func (c *call) umnt(d *wire.XDR) {
 	var a wire.MntArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	gone := mountEntry{c.from.addr, path.Clean("/" + string(a.Path))}
 	c.s.mounts.remove(func(e mountEntry) bool { return e == gone })
 }
 
-func (c *call) umntAll(*wire.Dec) {
+func (c *call) umntAll(*wire.XDR) {
 	c.s.mounts.remove(func(e mountEntry) bool { return e.addr == c.from.addr })
 }
 
 // mountExport lists the exports, each with the addresses that may mount it.
-func (c *call) mountExport(*wire.Dec) {
+func (c *call) mountExport(*wire.XDR) {
 	var r wire.ExportRes
 	groups := []string{"localhost"}
 	for _, p := range c.s.o.Access.Allow {

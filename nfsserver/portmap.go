@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"time"
 
@@ -55,13 +54,10 @@ func (p *Portmap) Inline([]byte) bool { return true }
 // Call implements rpc.Handler.
 func (p *Portmap) Call(_ context.Context, _ *rpc.Conn, record, b []byte) ([]byte, error) {
 	var k wire.Call
-	args, err := wire.ParseCall(record, &k)
-	var re *wire.RPCError
+	args, fault := wire.ParseCall(record, &k)
 	switch {
-	case errors.As(err, &re):
-		return re.Append(b, k.XID), nil
-	case err != nil:
-		return b, nil
+	case fault != wire.NoFault:
+		return fault.Append(b, k.XID), nil
 	case k.Prog != wire.ProgPortmap:
 		return wire.AppendAccepted(b, k.XID, wire.ProgUnavail), nil
 	case k.Vers != portmapVersion:
@@ -71,18 +67,18 @@ func (p *Portmap) Call(_ context.Context, _ *rpc.Conn, record, b []byte) ([]byte
 }
 
 func (p *Portmap) answer(b []byte, k *wire.Call, args []byte) []byte {
-	d := wire.NewDec(args)
+	d := wire.Reader(args)
 	var m wire.Mapping
 	switch k.Proc {
 	case wire.PmapProcNull:
 		return wire.AppendAccepted(b, k.XID, wire.Success)
 	case wire.PmapProcGetport:
-		if m.Decode(&d); !d.OK() {
+		if m.Code(&d); !d.OK() {
 			return wire.AppendAccepted(b, k.XID, wire.GarbageArgs)
 		}
 		return wire.AppendUint32(wire.AppendAccepted(b, k.XID, wire.Success), p.port(&m))
 	case wire.PmapProcSet, wire.PmapProcUnset: // nobody else's services
-		if m.Decode(&d); !d.OK() {
+		if m.Code(&d); !d.OK() {
 			return wire.AppendAccepted(b, k.XID, wire.GarbageArgs)
 		}
 		return wire.AppendUint32(wire.AppendAccepted(b, k.XID, wire.Success), 0)
@@ -142,32 +138,22 @@ func askPortmap(ctx context.Context, addr string, proc uint32, m *wire.Mapping) 
 		return false, err
 	}
 	const xid = 1
-	rec := make([]byte, 4, 128)
-	rec = m.Append(wire.AppendCall(rec, &wire.Call{XID: xid, Prog: wire.ProgPortmap, Vers: portmapVersion, Proc: proc}))
-	putMark(rec)
-	if _, err := c.Write(rec); err != nil {
+	call := m.Append(wire.AppendCall(nil, &wire.Call{XID: xid, Prog: wire.ProgPortmap, Vers: portmapVersion, Proc: proc}))
+	if err := rpc.WriteRecord(c, call); err != nil {
 		return false, err
 	}
-	var mark [4]byte
-	if _, err := io.ReadFull(c, mark[:]); err != nil {
-		return false, err
-	}
-	n := markSize(mark)
-	if n > 1<<10 {
-		return false, fmt.Errorf("a reply of %d bytes", n)
-	}
-	reply := make([]byte, n)
-	if _, err := io.ReadFull(c, reply); err != nil {
+	reply, err := rpc.ReadRecord(c, 1<<10)
+	if err != nil {
 		return false, err
 	}
 	res, err := wire.ParseReply(reply, xid)
 	if err != nil {
 		return false, err
 	}
-	dec := wire.NewDec(res)
-	yes := dec.Uint32() != 0
-	if !dec.OK() {
-		return false, errors.New("a reply that is none")
+	dec := wire.Reader(res)
+	var r wire.Number
+	if r.Code(&dec); !dec.OK() {
+		return false, wire.ErrReply
 	}
-	return yes, nil
+	return r.V != 0, nil
 }

@@ -5,13 +5,13 @@ import (
 	"deltafs/nfsserver/wire"
 )
 
-func (c *call) remove(d *wire.Dec) { c.removing(d, FS.Remove) }
+func (c *call) remove(d *wire.XDR) { c.removing(d, FS.Remove) }
 
-func (c *call) rmdir(d *wire.Dec) { c.removing(d, FS.Rmdir) }
+func (c *call) rmdir(d *wire.XDR) { c.removing(d, FS.Rmdir) }
 
-func (c *call) removing(d *wire.Dec, fn func(FS, billyfs.Caller, billyfs.Ino, string) (billyfs.Change, error)) {
+func (c *call) removing(d *wire.XDR, fn func(FS, billyfs.Caller, billyfs.Ino, string) (billyfs.Change, error)) {
 	var a wire.RemoveArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	var ch billyfs.Change
@@ -24,7 +24,7 @@ func (c *call) removing(d *wire.Dec, fn func(FS, billyfs.Caller, billyfs.Ino, st
 			err = c.settle(dir.export, ch.LSN, atOnce)
 		}
 	}
-	r := wire.RemoveRes{Status: c.status(err), DirWcc: c.wcc(dir, &ch, err)}
+	r := wire.WccRes{Status: c.status(err), Wcc: c.wcc(dir, &ch, err)}
 	c.b = r.Append(c.b)
 }
 
@@ -41,9 +41,9 @@ func (c *call) mayTake(dir object, at *billyfs.Attr, name string) error {
 	return c.cred.mayRemove(at, &obj)
 }
 
-func (c *call) rename(d *wire.Dec) {
+func (c *call) rename(d *wire.XDR) {
 	var a wire.RenameArgs
-	if a.Decode(d); !d.OK() {
+	if a.Code(d); !d.OK() {
 		return
 	}
 	var fromCh, toCh billyfs.Change

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -83,11 +84,23 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
+// Serve answers the connections of l until ctx ends: then it takes no more
+// calls, lets those in flight finish for a while, closes l and returns nil. An
+// error means that l failed.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error { return s.rpc.Serve(ctx, l) }
+
 // newVerifier makes clients write again what they have not committed.
 func (s *Server) newVerifier() {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
 	s.verifier.Store(binary.LittleEndian.Uint64(b[:]))
+}
+
+// writeVerifier returns what clients compare to see whether what they have
+// written and not committed is still there.
+func (s *Server) writeVerifier() (v [8]byte) {
+	binary.BigEndian.PutUint64(v[:], s.verifier.Load())
+	return v
 }
 
 // Inline tells the connection which calls are so cheap that they need no

@@ -66,7 +66,7 @@ func TestHostile(t *testing.T) {
 	}
 	const seed = 11
 	t.Logf("seed %d, %d connections", seed, n)
-	r := newRig(t, Options{RecordTimeout: 100 * time.Millisecond, Idle: 500 * time.Millisecond})
+	r := newRig(t, Options{RecordTimeout: 50 * time.Millisecond, Idle: 100 * time.Millisecond})
 	honest := r.dial()
 	talk := func() {
 		r.send(honest, record([]byte("ghello")))

@@ -54,7 +54,7 @@ func (e *echo) Call(ctx context.Context, _ *Conn, rec, reply []byte) ([]byte, er
 		reply = Grow(reply, 1<<20)
 		return append(reply, bytes.Repeat(rec[1:2], 1<<20)...), nil
 	}
-	return append(reply, rec...), nil
+	return append(Grow(reply, len(rec)), rec...), nil
 }
 
 // rig is a server on loopback.
