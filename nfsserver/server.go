@@ -74,7 +74,8 @@ func New(o Options) (*Server, error) {
 		x := &export{Export: e, codec: handle.New(e.StoreID, e.FS.View(), e.MACKey)}
 		s.exports = append(s.exports, x)
 		if err := e.FS.Tags(func(tag []byte) { s.replays.recall(tag, now) }); err != nil {
-			return nil, err
+			// A damaged store is served all the same, read-only.
+			o.Log.Warn("which calls were carried out before is not known", "export", e.Name, "error", err)
 		}
 	}
 	s.newVerifier()

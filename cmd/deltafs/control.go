@@ -119,31 +119,31 @@ func (c *control) close() error {
 	return nil
 }
 
-// routes are the calls of the control socket.
-func (s *server) routes() http.Handler {
+// routes are the calls of the control socket of an export.
+func (s *server) routes(e *export) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/info", s.handleInfo)
-	mux.HandleFunc("GET /v1/status", s.handleStatus)
+	mux.HandleFunc("GET /v1/info", func(w http.ResponseWriter, _ *http.Request) { s.handleInfo(w, e) })
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { handleStatus(w, e) })
 	mux.HandleFunc("POST /v1/stop", s.handleStop)
 	return mux
 }
 
-func (s *server) handleInfo(w http.ResponseWriter, _ *http.Request) {
-	info, err := s.store.Info()
+func (s *server) handleInfo(w http.ResponseWriter, e *export) {
+	info, err := e.store.Info()
 	if err != nil {
 		replyError(w, err)
 		return
 	}
-	r := summary(s.cfg.Store, info)
+	r := summary(e.Store, info)
 	r.Running, r.PID, r.Addr = true, os.Getpid(), s.ln.Addr().String()
-	r.Limit, r.Started = s.cfg.Limit, s.started.UTC().Format(time.RFC3339)
+	r.Limit, r.Started = e.Limit, s.started.UTC().Format(time.RFC3339)
 	reply(w, r)
 }
 
-func (s *server) handleStatus(w http.ResponseWriter, _ *http.Request) {
+func handleStatus(w http.ResponseWriter, e *export) {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	err := s.tree.Status(func(e billyfs.StatusEntry) error { return enc.Encode(changeOf(e)) })
+	err := e.tree.Status(func(c billyfs.StatusEntry) error { return enc.Encode(changeOf(c)) })
 	end := statusEnd{End: err == nil}
 	if err != nil {
 		end.Error = err.Error()

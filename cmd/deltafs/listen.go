@@ -7,18 +7,17 @@ import (
 	"syscall"
 )
 
-// listenTCP opens the address that clients mount. Only addresses of this
-// machine are allowed: the go-nfs engine believes what callers say of
-// themselves, so whoever can reach the port can do what the server can.
-func listenTCP(flag, addr string) (net.Listener, error) {
+// listenTCP opens an address to listen on. Unless anywhere is set it must be one
+// of this machine alone; hint says how others can be let in.
+func listenTCP(flag, addr string, anywhere bool, hint string) (net.Listener, error) {
 	tcp, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
 		return nil, &fault{Err: usagef("%s %q: %v", flag, addr, err), Code: exitUsage,
 			Hint: flag + " 127.0.0.1:0 takes a free port"}
 	}
-	if !tcp.IP.IsLoopback() {
-		return nil, &fault{Err: usagef("%s %s: only addresses of this machine are allowed, since the go-nfs engine has no access control", flag, addr),
-			Code: exitUsage, Hint: flag + " 127.0.0.1:" + portOf(addr) + ", and a tunnel (ssh -L) for others"}
+	if !tcp.IP.IsLoopback() && !anywhere {
+		return nil, &fault{Err: usagef("%s %s: only addresses of this machine are allowed", flag, addr),
+			Code: exitUsage, Hint: flag + " 127.0.0.1:" + portOf(addr) + hint}
 	}
 	l, err := net.ListenTCP("tcp", tcp)
 	if err == nil {

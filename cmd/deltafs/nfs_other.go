@@ -8,11 +8,10 @@ import (
 	"runtime"
 )
 
-// canMount: Windows finds the server through port 111 alone, which the go-nfs
-// engine does not serve; other systems have not been tried.
+// canMount: deltafs mounts on no system that it has not been tried on.
 func canMount(string) error {
-	return &fault{Op: "mount", Err: errors.New("deltafs cannot mount on " + runtime.GOOS + " with this engine"), Code: exitMachine,
-		Hint: "deltafs serve prints how other systems mount the server"}
+	return &fault{Op: "mount", Err: errors.New("deltafs cannot mount on " + runtime.GOOS), Code: exitMachine,
+		Hint: "deltafs serve prints how it mounts a server; Windows needs --portmap"}
 }
 
 func mountNFS(*net.TCPAddr, string) error { return canMount("") }

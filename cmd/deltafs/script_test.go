@@ -36,10 +36,11 @@ func TestMain(m *testing.M) {
 // TestScripts runs the stories in testdata/script. Beside the commands of
 // testscript they have:
 //
-//	server NAME FLAG...   start "deltafs serve FLAG..."; $NAME is its address once it is ready
+//	server NAME FLAG...   start "deltafs serve --trust-loopback FLAG...", for the tests may
+//	                      run as root; $NAME is its address once it is ready
 //	shutdown NAME         end it with SIGTERM, which must be clean
 //	crash NAME            end it with SIGKILL
-//	nfs ADDR CMD ARG...   be a client: cat, write, rm, mv, mkdir, ls
+//	nfs ADDR[/PATH] CMD ARG...  be a client: cat, write, rm, mv, mkdir, ls
 //	flip FILE OFFSET      invert the bits of a byte
 //	code N CMD ARG...     the command must end with this exit code
 //	takeport VAR          occupy a port for the rest of the script
@@ -96,7 +97,7 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: server NAME FLAG...")
 	}
-	cmd, out := deltafsCmd(ts, append([]string{"serve", "--print-json"}, args[1:]...)...)
+	cmd, out := deltafsCmd(ts, append([]string{"serve", "--print-json", "--trust-loopback"}, args[1:]...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	ts.Check(cmd.Start())
@@ -213,11 +214,15 @@ func cmdTruncate(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdNFS is a client of one command. What it reads goes to standard output.
 func cmdNFS(ts *testscript.TestScript, neg bool, args []string) {
-	conn, err := dial.TCP(args[0])
+	addr, path, _ := strings.Cut(args[0], "/")
+	conn, err := dial.TCP(addr)
 	ts.Check(err)
 	defer conn.Close()
 	m := nfs.Mount{Client: conn}
-	target, err := m.Mount("/", rpc.NewAuthUnix("test", uint32(max(0, os.Getuid())), 0).Auth())
+	target, err := m.Mount("/"+path, rpc.NewAuthUnix("test", uint32(max(0, os.Getuid())), 0).Auth())
+	if err != nil && neg {
+		return
+	}
 	ts.Check(err)
 	out, err := nfsCommand(target, args[1], args[2:])
 	switch {

@@ -29,7 +29,11 @@ that is killed loses nothing that it has answered, and clients that have it
 mounted go on when it is started again on the same port.
 
 A store remembers its base and is served over no other. Which is why a base
-that is not there is an error, not an empty directory.`
+that is not there is an error, not an empty directory.
+
+Clients on this machine are let in, each user as himself; others only with
+--allow, and root of theirs becomes nobody. With --export one server shows several
+directories, each with a store of its own.`
 
 const serveExample = `  # on port 2049, delta in ~/delta
   deltafs serve --base /srv/image --delta ~/delta
@@ -37,16 +41,25 @@ const serveExample = `  # on port 2049, delta in ~/delta
   # on a free port, at most 20 GB of changes
   deltafs serve --base . --delta /var/tmp/delta --listen 127.0.0.1:0 --limit 20GB
 
+  # two directories, for the machines of a network, found without a port
+  sudo deltafs serve --export img=/srv/image:/var/delta/img --export src=/srv/src:/var/delta/src \\
+    --listen :2049 --allow 192.168.1.0/24 --portmap
+
   # for scripts: one line of JSON with the address
   deltafs serve --base /srv/image --delta ~/delta --listen 127.0.0.1:0 --print-json`
 
 // serveFlags are the flags of serve. The last two are for "deltafs mount".
 type serveFlags struct {
-	base, delta, listen  string
-	limit, engine, pprof string
-	logLevel, logFormat  string
-	immutable, printJSON bool
-	logFile, mountedAt   string
+	base, delta, listen    string
+	exports                []string
+	limit, engine, pprof   string
+	sync, squash           string
+	allow                  []string
+	trustLoopback, portmap bool
+	trace                  bool
+	logLevel, logFormat    string
+	immutable, printJSON   bool
+	logFile, mountedAt     string
 }
 
 // ready is what a server says when it is ready, with --print-json.
@@ -56,6 +69,14 @@ type ready struct {
 	Store string      `json:"store"`
 	PID   int         `json:"pid"`
 	Mount []mountLine `json:"mount"`
+	// Exports are all of them; Base, Store and Mount are those of the first.
+	Exports []readyExport `json:"exports"`
+}
+
+type readyExport struct {
+	Name  string `json:"name"`
+	Base  string `json:"base"`
+	Store string `json:"store"`
 }
 
 func newServe(u *ui) *cobra.Command {
@@ -71,10 +92,17 @@ func newServe(u *ui) *cobra.Command {
 	fl := c.Flags()
 	fl.StringVar(&f.base, "base", "", "the directory to show; it is only read")
 	fl.StringVar(&f.delta, "delta", "", "the store of the changes; made if missing")
-	fl.StringVar(&f.listen, "listen", "127.0.0.1:2049", "`ADDRESS` to listen on, of this machine; port 0 takes a free one")
+	fl.StringArrayVar(&f.exports, "export", nil, "`NAME=BASE:STORE`: show BASE as HOST:/NAME; may be repeated, with or without --base")
+	fl.StringVar(&f.listen, "listen", "127.0.0.1:2049", "`ADDRESS` to listen on; port 0 takes a free one")
 	fl.StringVar(&f.limit, "limit", "", "`SIZE` that the delta may take, such as 500MB or 20GiB (default 90% of what is free)")
 	fl.BoolVar(&f.immutable, "immutable", false, "the base can never change: do not check it for changes")
-	fl.StringVar(&f.engine, "engine", "go-nfs", "NFS engine: go-nfs")
+	fl.StringVar(&f.engine, "engine", engineNative, "what speaks NFS: native, or go-nfs to compare with")
+	fl.StringVar(&f.sync, "sync", "auto", "when changes are on disk before they are answered: auto, strict or local")
+	fl.StringSliceVar(&f.allow, "allow", nil, "let in clients at these addresses too: `CIDR`, such as 192.168.1.0/24")
+	fl.StringVar(&f.squash, "squash", "", "callers that become nobody: none, root or all (default root of other machines)")
+	fl.BoolVar(&f.trustLoopback, "trust-loopback", false, "believe programs on this machine whoever they say that they are")
+	fl.BoolVar(&f.portmap, "portmap", false, "be found without a port: answer on port 111, or register with who does")
+	fl.BoolVar(&f.trace, "trace", false, "print each call and its reply as a line to the log")
 	fl.BoolVar(&f.printJSON, "print-json", false, "say that the server is ready in one line of JSON")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fl.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -105,7 +133,7 @@ func serve(ctx context.Context, u *ui, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	s, err := f.open(log)
+	s, err := f.open(log, u)
 	if err != nil {
 		return err
 	}
@@ -117,7 +145,7 @@ func serve(ctx context.Context, u *ui, f serveFlags) error {
 	if cerr := s.close(); err == nil {
 		err = cerr
 	}
-	log.Info("stopped", "store", s.cfg.Store)
+	log.Info("stopped", "store", s.cfg.Exports[0].Store)
 	return err
 }
 
@@ -125,7 +153,7 @@ func serve(ctx context.Context, u *ui, f serveFlags) error {
 func (f serveFlags) run(ctx context.Context, u *ui, s *server) error {
 	defer s.ln.Close()
 	if f.pprof != "" {
-		l, err := listenTCP("--pprof", f.pprof)
+		l, err := listenTCP("--pprof", f.pprof, false, "")
 		if err != nil {
 			return err
 		}
@@ -146,51 +174,38 @@ func (f serveFlags) run(ctx context.Context, u *ui, s *server) error {
 }
 
 // open checks the flags and opens the server.
-func (f serveFlags) open(log *slog.Logger) (*server, error) {
-	hint := "deltafs serve --help"
-	switch {
-	case f.base == "":
-		return nil, &fault{Err: usagef("serve: --base is missing"), Code: exitUsage, Hint: hint}
-	case f.delta == "":
-		return nil, &fault{Err: usagef("serve: --delta is missing"), Code: exitUsage, Hint: hint}
-	case f.engine != "go-nfs":
-		return nil, &fault{Err: usagef("--engine %q: the only engine of this version is go-nfs", f.engine), Code: exitUsage, Hint: hint}
-	}
-	base, err := realBase(f.base)
-	if err != nil {
-		return nil, f.goneBase(err)
-	}
-	store, err := realNew(f.delta)
-	if err != nil {
-		return nil, &fault{Op: "open", Path: f.delta, Err: bare(err)}
-	}
-	if err := checkApart(base, store); err != nil {
+func (f serveFlags) open(log *slog.Logger, u *ui) (*server, error) {
+	cfg := serverConfig{Engine: f.engine, Portmap: f.portmap, Log: log}
+	if err := f.policy(&cfg); err != nil {
 		return nil, err
 	}
-	limit, err := f.limitBytes(store)
-	if err != nil {
+	if f.trace {
+		cfg.Trace = u.lines()
+	}
+	if err := f.places(&cfg); err != nil {
 		return nil, err
 	}
 	// The port comes before the store: a taken port leaves no empty store behind.
-	ln, err := listenTCP("--listen", f.listen)
+	ln, err := listenTCP("--listen", f.listen, len(f.allow) > 0, ", or --allow CIDR to let in others")
 	if err != nil {
 		return nil, err
 	}
-	return openServer(serverConfig{Base: base, Store: store, Limit: limit, Immutable: f.immutable, Log: log}, ln)
+	return openServer(cfg, ln)
 }
 
 // goneBase adds to the error of a base that cannot be served what its store,
 // if there is one, has to do with it.
-func (f serveFlags) goneBase(err error) error {
+func goneBase(err error, store string) error {
 	var ft *fault
 	if errors.As(err, &ft) {
-		if _, serr := os.Stat(filepath.Join(f.delta, "store")); serr == nil {
-			ft.Hint = "the changes in " + quote(f.delta) + " are safe; bring the base back (is its disk mounted?) and serve again"
+		if _, serr := os.Stat(filepath.Join(store, "store")); serr == nil {
+			ft.Hint = "the changes in " + quote(store) + " are safe; bring the base back (is its disk mounted?) and serve again"
 		}
 	}
 	return err
 }
 
+// limitBytes is what the delta of one store may take.
 func (f serveFlags) limitBytes(store string) (int64, error) {
 	if f.limit == "" {
 		return defaultLimit(store)
@@ -206,25 +221,37 @@ func (f serveFlags) limitBytes(store string) (int64, error) {
 // has begun wait in the listener.
 func (f serveFlags) announce(u *ui, s *server) error {
 	addr, _ := s.ln.Addr().(*net.TCPAddr)
-	r := ready{Addr: addr.String(), Base: s.cfg.Base, Store: s.cfg.Store, PID: os.Getpid(), Mount: mountLines(addr)}
+	r := ready{Addr: addr.String(), PID: os.Getpid()}
+	for _, e := range s.exports {
+		r.Exports = append(r.Exports, readyExport{e.Name, e.Base, e.Store})
+	}
+	r.Base, r.Store = s.exports[0].Base, s.exports[0].Store
+	r.Mount = mountLines(addr, s.exports[0].Name, f.portmap)
 	if f.printJSON {
 		return u.json(r)
 	}
 	var b strings.Builder
-	b.WriteString("base  " + quote(r.Base) + "\n")
-	b.WriteString("delta " + quote(r.Store))
-	if s.made {
-		b.WriteString(" (new)")
+	for _, e := range s.exports {
+		if len(s.exports) > 1 {
+			b.WriteString("export " + e.Name + "\n")
+		}
+		b.WriteString("base  " + quote(e.Base) + "\ndelta " + quote(e.Store))
+		if e.made {
+			b.WriteString(" (new)")
+		}
+		b.WriteString("\n")
 	}
-	b.WriteString("\nlistening on " + r.Addr + "\n\nmount it with\n")
+	b.WriteString("listening on " + r.Addr + "\n\nmount it with\n")
 	for _, l := range r.Mount {
 		b.WriteString("  " + title(l.System) + ":\n    " + l.Line + "\n")
 		if l.Note != "" {
 			b.WriteString("    (" + l.Note + ")\n")
 		}
 	}
-	if info, err := s.store.Info(); err == nil && info.ReadOnly != "" {
-		u.warn("the store is read-only: %s", info.ReadOnly)
+	for _, e := range s.exports {
+		if info, err := e.store.Info(); err == nil && info.ReadOnly != "" {
+			u.warn("the store %s is read-only: %s", quote(e.Store), info.ReadOnly)
+		}
 	}
 	return u.printf("%s", b.String())
 }
@@ -236,7 +263,7 @@ func (f serveFlags) rememberMount(s *server) (forget func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	r := mountRecord{Mountpoint: f.mountedAt, Base: s.cfg.Base, Store: s.cfg.Store, Addr: s.ln.Addr().String(),
+	r := mountRecord{Mountpoint: f.mountedAt, Base: s.exports[0].Base, Store: s.exports[0].Store, Addr: s.ln.Addr().String(),
 		PID: os.Getpid(), Log: f.logFile, Mounted: s.started}
 	if err := dir.remember(r); err != nil {
 		return nil, err

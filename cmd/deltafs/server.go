@@ -12,33 +12,57 @@ import (
 	"deltafs/billyfs"
 	"deltafs/billyfs/rootfs"
 	"deltafs/deltalog"
+	"deltafs/nfsserver"
 	"deltafs/nfsserver/gonfs"
 )
 
-// serverConfig is what a server is made from. Base and Store are real paths.
-type serverConfig struct {
+// exportConfig is a tree to serve. Base and Store are real paths.
+type exportConfig struct {
+	Name        string // the path by which clients mount it: "/" or "/NAME"
 	Base, Store string
 	Limit       int64 // bytes that the delta may take
 	Immutable   bool
-	Log         *slog.Logger
+}
+
+// serverConfig is what a server is made from.
+type serverConfig struct {
+	Exports []exportConfig // one or more
+	Engine  string         // native or go-nfs
+	Sync    nfsserver.SyncMode
+	Access  nfsserver.Access
+	Portmap bool
+	Trace   func(line string) // nil: not
+	Log     *slog.Logger
+}
+
+// engine speaks the protocol: nfsserver, or gonfs.
+type engine interface {
+	Serve(ctx context.Context, l net.Listener) error
 }
 
 // server is a running server: what serve builds and takes down. Its parts are
 // opened in the order of the fields and closed in the reverse one.
 type server struct {
 	cfg     serverConfig
-	made    bool // the store was made by this server
 	started time.Time
 	ln      net.Listener
-	store   *deltalog.Store
-	base    *rootfs.FS
-	tree    *billyfs.Tree
-	nfs     *gonfs.Handler
-	ctl     *control
+	exports []*export
+	nfs     engine
+	portmap *portmap           // nil: none
 	stop    context.CancelFunc // ends serve
 }
 
-// openServer opens store, base, tree and control socket; ln is the server's
+// export is a tree that is served.
+type export struct {
+	exportConfig
+	made  bool // the store was made by this server
+	store *deltalog.Store
+	base  *rootfs.FS
+	tree  *billyfs.Tree
+	ctl   *control
+}
+
+// openServer opens stores, bases, trees and control sockets; ln is the server's
 // from here on. Nothing is served yet.
 func openServer(cfg serverConfig, ln net.Listener) (_ *server, err error) {
 	s := &server{cfg: cfg, ln: ln, started: time.Now(), stop: func() {}}
@@ -48,75 +72,120 @@ func openServer(cfg serverConfig, ln net.Listener) (_ *server, err error) {
 			s.close()
 		}
 	}()
-	o := deltalog.Options{Limit: cfg.Limit, Log: cfg.Log}
-	if s.store, s.made, err = openOrCreate(cfg.Store, cfg.Base, o); err != nil {
+	for _, ec := range cfg.Exports {
+		e := &export{exportConfig: ec}
+		s.exports = append(s.exports, e)
+		if err := e.open(cfg.Log); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.openEngine(); err != nil {
 		return nil, err
 	}
-	if s.base, err = rootfs.Open(cfg.Base); err != nil {
-		return nil, &fault{Op: "open", Path: cfg.Base, Err: bare(err), Code: exitBase}
+	for _, e := range s.exports {
+		if e.ctl, err = listenControl(e.Store, s.routes(e), cfg.Log); err != nil {
+			return nil, err
+		}
 	}
-	if s.tree, err = billyfs.Open(s.base, s.store, billyfs.Options{Immutable: cfg.Immutable, Log: cfg.Log}); err != nil {
-		return nil, &fault{Op: "open", Path: cfg.Base, Err: err}
-	}
-	s.nfs, err = gonfs.New(s.tree, gonfs.Options{
-		Export: "/", StoreID: s.store.ID(), MACKey: s.store.Key("handle"), Log: cfg.Log, Statfs: s.statfs,
-	})
-	if err != nil {
-		return nil, &fault{Op: "serve", Path: cfg.Base, Err: err}
-	}
-	if s.ctl, err = listenControl(cfg.Store, s.routes(), cfg.Log); err != nil {
-		return nil, err
+	if cfg.Portmap {
+		if s.portmap, err = openPortmap(ln.Addr(), cfg.Log); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
 
+func (e *export) open(log *slog.Logger) (err error) {
+	if e.store, e.made, err = openOrCreate(e.Store, e.Base, deltalog.Options{Limit: e.Limit, Log: log}); err != nil {
+		return err
+	}
+	if e.base, err = rootfs.Open(e.Base); err != nil {
+		return &fault{Op: "open", Path: e.Base, Err: bare(err), Code: exitBase}
+	}
+	if e.tree, err = billyfs.Open(e.base, e.store, billyfs.Options{Immutable: e.Immutable, Log: log}); err != nil {
+		return &fault{Op: "open", Path: e.Base, Err: err}
+	}
+	return nil
+}
+
+func (s *server) openEngine() (err error) {
+	if s.cfg.Engine == engineGoNFS {
+		e := s.exports[0] // flags.check allows no more
+		s.nfs, err = gonfs.New(e.tree, gonfs.Options{
+			Export: e.Name, StoreID: e.store.ID(), MACKey: e.store.Key("handle"), Log: s.cfg.Log, Statfs: e.statfs,
+		})
+	} else {
+		o := nfsserver.Options{Sync: s.cfg.Sync, Access: s.cfg.Access, Trace: s.cfg.Trace, Log: s.cfg.Log}
+		for _, e := range s.exports {
+			o.Exports = append(o.Exports, nfsserver.Export{
+				Name: e.Name, FS: e.tree, StoreID: e.store.ID(), MACKey: e.store.Key("handle"), Statfs: e.statfs,
+			})
+		}
+		s.nfs, err = nfsserver.New(o)
+	}
+	if err != nil {
+		return &fault{Op: "serve", Path: s.exports[0].Base, Err: err}
+	}
+	return nil
+}
+
 // statfs is what clients see as the size of the file system: the limit of the
 // delta, and what the delta may still take.
-func (s *server) statfs() (total, free uint64) {
-	total = uint64(s.cfg.Limit)
-	if info, err := s.store.Info(); err == nil && info.DiskBytes < total {
+func (e *export) statfs() (total, free uint64) {
+	total = uint64(e.Limit)
+	if info, err := e.store.Info(); err == nil && info.DiskBytes < total {
 		free = total - info.DiskBytes
 	}
-	if disk, _, err := freeBytes(s.cfg.Store); err == nil {
+	if disk, _, err := freeBytes(e.Store); err == nil {
 		free = min(free, disk)
 	}
 	return total, free
 }
 
 // serve answers clients until ctx ends or somebody stops the server through
-// the control socket. Calls in flight are finished.
+// a control socket. Calls in flight are finished.
 func (s *server) serve(ctx context.Context) error {
 	ctx, s.stop = context.WithCancel(ctx)
 	defer s.stop()
-	s.ctl.start()
+	for _, e := range s.exports {
+		e.ctl.start()
+	}
+	if s.portmap != nil {
+		defer s.portmap.start(ctx)()
+	}
 	if err := s.nfs.Serve(ctx, s.ln); err != nil {
 		return &fault{Op: "serve", Path: s.ln.Addr().String(), Err: err}
 	}
 	return nil
 }
 
-// close takes down what there is and syncs the store. The control socket goes
-// first, while the store is still locked, so that it is never another server's.
+// close takes down what there is and syncs the stores. A control socket goes
+// first, while its store is still locked, so that it is never another server's.
 func (s *server) close() error {
-	var errs []error
-	if s.ctl != nil {
-		errs = append(errs, s.ctl.close())
-	}
-	if s.tree != nil {
-		errs = append(errs, s.tree.Close())
-	}
-	if s.base != nil {
-		errs = append(errs, s.base.Close())
-	}
-	if s.store != nil {
-		errs = append(errs, s.store.Close())
-	}
-	for _, err := range errs {
-		if err != nil {
-			return err
+	var first error
+	closing := func(err error) {
+		if first == nil {
+			first = err
 		}
 	}
-	return nil
+	if s.portmap != nil {
+		closing(s.portmap.close())
+	}
+	for _, e := range s.exports {
+		if e.ctl != nil {
+			closing(e.ctl.close())
+		}
+		if e.tree != nil {
+			closing(e.tree.Close())
+		}
+		if e.base != nil {
+			closing(e.base.Close())
+		}
+		if e.store != nil {
+			closing(e.store.Close())
+		}
+	}
+	return first
 }
 
 // defaultLimit is 90% of what is free, and of what the store takes already.

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -38,6 +39,17 @@ func (u *ui) printf(format string, args ...any) error {
 		return &fault{Op: "write", Path: "standard output", Err: err}
 	}
 	return nil
+}
+
+// lines returns what prints lines to standard error; it may be called
+// concurrently.
+func (u *ui) lines() func(string) {
+	var mu sync.Mutex
+	return func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		_, _ = io.WriteString(u.err, line+"\n") // where logs go, which may fail as well
+	}
 }
 
 // json prints v as one line of JSON to standard output.
