@@ -6,7 +6,6 @@ import (
 
 	"deltafs/billyfs"
 	"deltafs/nfsserver/handle"
-	"deltafs/nfsserver/rpc"
 	"deltafs/nfsserver/wire"
 )
 
@@ -27,9 +26,8 @@ type call struct {
 
 var calls = sync.Pool{New: func() any { return new(call) }}
 
-func newCall(s *Server, conn *rpc.Conn, record []byte) *call {
+func newCall(s *Server, from *client, record []byte) *call {
 	c := calls.Get().(*call)
-	from, _ := conn.Value().(*client)
 	c.s, c.from, c.rec, c.tag, c.applied = s, from, record, nil, false
 	return c
 }
@@ -99,7 +97,7 @@ func (c *call) run(p *procedure) {
 // once carries a call out unless it was carried out before.
 func (c *call) once(p *procedure) {
 	now := time.Now()
-	id := idOf(c.from.addr, c.rpc.XID, c.rec)
+	id := c.id()
 	v, reply := c.s.replays.begin(id, now)
 	switch v {
 	case running: // its reply is on the way

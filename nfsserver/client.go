@@ -57,9 +57,13 @@ type client struct {
 var errRefused = errors.New("clients at this address are not allowed")
 
 // opened finds out who a new connection is from.
-func (s *Server) opened(c *rpc.Conn) (any, error) {
+func (s *Server) opened(c *rpc.Conn) (any, error) { return s.admit(c.Local(), c.Peer()) }
+
+// admit finds out who is at the other end of a connection, and whether he may
+// come in.
+func (s *Server) admit(local, remote netip.AddrPort) (*client, error) {
 	a := &s.o.Access
-	cl := &client{addr: addrOf(c.Peer())}
+	cl := &client{addr: remote.Addr().Unmap()}
 	switch {
 	case !cl.addr.IsLoopback():
 		if !slices.ContainsFunc(a.Allow, func(p netip.Prefix) bool { return p.Contains(cl.addr) }) {
@@ -69,7 +73,7 @@ func (s *Server) opened(c *rpc.Conn) (any, error) {
 	case a.TrustLoopback:
 		cl.local = true
 	default:
-		cl.identify(c)
+		cl.identify(local, remote)
 	}
 	switch a.Squash {
 	case SquashNone:
@@ -84,8 +88,8 @@ func (s *Server) opened(c *rpc.Conn) (any, error) {
 
 // identify finds out whose socket is at the other end, on this machine. The
 // kernel's client is believed, and each program is the user who runs it.
-func (cl *client) identify(c *rpc.Conn) {
-	owner, err := peer.Lookup(c.Local(), c.Peer())
+func (cl *client) identify(local, remote netip.AddrPort) {
+	owner, err := peer.Lookup(local, remote)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported): // the system does not tell
 		cl.local, cl.fixed = true, self()

@@ -42,7 +42,7 @@ func (c *call) read(d *wire.XDR) {
 		var n int
 		var eof bool
 		var data []byte
-		off := int64(min(a.Offset, math.MaxInt64)) // beyond the end of any file
+		off := int64(min(a.Offset, math.MaxInt64-maxTransfer)) // no file reaches as far
 		c.b, data = wire.AppendReadSpace(rpc.Grow(c.b, wire.ReadSpace(int(count))), int(count))
 		if n, eof, err = o.FS.ReadAt(o.ino, data, off); err == nil {
 			post := o.after()

@@ -16,6 +16,9 @@ func (c *call) removing(d *wire.XDR, fn func(FS, billyfs.Caller, billyfs.Ino, st
 	}
 	var ch billyfs.Change
 	dir, at, err := c.dirOf(a.Object.Dir, mayWrite|mayExec)
+	if err == nil && string(a.Object.Name) == ".." && c.rpc.Proc == wire.ProcRmdir { // RFC 1813, section 3.3.13
+		err = &billyfs.Error{Op: "rmdir", Kind: billyfs.Exist}
+	}
 	if err == nil && !c.applied {
 		if err = c.mayTake(dir, at, string(a.Object.Name)); err == nil {
 			ch, err = fn(dir.FS, c.caller(), dir.ino, string(a.Object.Name))

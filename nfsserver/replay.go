@@ -11,24 +11,31 @@ import (
 // Limits of the duplicate-request cache.
 const (
 	replayAge   = 2 * time.Minute
-	replayCalls = 64 << 10
-	replayBytes = 16 << 20 // of replies
+	replayCalls = 32 << 10
+	replayBytes = 8 << 20 // of replies
 )
 
 // callID is what makes two records the same call: a client that retransmits
-// sends the same bytes from the same address, maybe over another connection and
-// so from another port.
+// sends the same call from the same address, maybe over another connection and
+// so from another port. Of the credentials only who it is counts: some clients
+// put the time into them.
 type callID struct {
 	addr netip.Addr
 	xid  uint32
-	sum  uint32 // CRC-32C of the record
-	size uint32
+	sum  uint32 // CRC-32C of procedure, user and arguments
+	size uint32 // bytes of the arguments
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func idOf(addr netip.Addr, xid uint32, record []byte) callID {
-	return callID{addr.Unmap(), xid, crc32.Checksum(record, castagnoli), uint32(len(record))}
+func (c *call) id() callID {
+	var who [16]byte
+	binary.LittleEndian.PutUint32(who[:], c.rpc.Prog)
+	binary.LittleEndian.PutUint32(who[4:], c.rpc.Proc)
+	binary.LittleEndian.PutUint32(who[8:], c.cred.uid)
+	binary.LittleEndian.PutUint32(who[12:], c.cred.gid)
+	sum := crc32.Update(crc32.Checksum(who[:], castagnoli), castagnoli, c.args)
+	return callID{c.from.addr, c.rpc.XID, sum, uint32(len(c.args))}
 }
 
 // tagSize is the length of a tag: version, time, address, xid, sum, size.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -181,8 +182,11 @@ func (r *rig) dial() *testClient {
 		r.Fatal(err)
 	}
 	r.Cleanup(func() { conn.Close() })
-	return (&testClient{TB: r, conn: conn, xid: 100}).as(0, 0)
+	// Clients begin anywhere, so that one's calls are not taken for another's.
+	return (&testClient{TB: r, conn: conn, xid: clients.Add(1) << 16}).as(0, 0)
 }
+
+var clients atomic.Uint32
 
 // as makes the calls that follow those of a user.
 func (c *testClient) as(uid, gid uint32, groups ...uint32) *testClient {
@@ -243,7 +247,10 @@ func decode(t testing.TB, b []byte, res results) {
 	}
 }
 
-func (c *testClient) nfs(proc uint32, a args, res results) { c.Helper(); c.do(wire.ProgNFS, proc, a, res) }
+func (c *testClient) nfs(proc uint32, a args, res results) {
+	c.Helper()
+	c.do(wire.ProgNFS, proc, a, res)
+}
 
 // want fails the test unless got is the status that is wanted.
 func (c *testClient) want(what string, got, want wire.Status) {
@@ -405,3 +412,7 @@ func (c *testClient) list(dir []byte, count uint32) []string {
 		}
 	}
 }
+
+var rootCaller = billyfs.Caller{}
+
+func modeOf(m uint32) billyfs.SetAttr { return billyfs.SetAttr{Mode: &m} }

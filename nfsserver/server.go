@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -104,7 +103,7 @@ func (s *Server) writeVerifier() (v [8]byte) {
 	return v
 }
 
-// Inline tells the connection which calls are so cheap that they need no
+// Inline implements rpc.Handler: it tells which calls are so cheap that they need no
 // goroutine of their own.
 func (s *Server) Inline(record []byte) bool {
 	prog, proc := wire.Peek(record)
@@ -118,9 +117,15 @@ func (s *Server) Inline(record []byte) bool {
 	return false
 }
 
-// Call answers one record.
+// Call implements rpc.Handler.
 func (s *Server) Call(_ context.Context, conn *rpc.Conn, record, reply []byte) ([]byte, error) {
-	c := newCall(s, conn, record)
+	from, _ := conn.Value().(*client)
+	return s.answer(from, record, reply), nil
+}
+
+// answer appends the reply to a record that came from a client.
+func (s *Server) answer(from *client, record, reply []byte) []byte {
+	c := newCall(s, from, record)
 	defer c.free()
 	start := len(reply)
 	c.b = reply
@@ -128,7 +133,7 @@ func (s *Server) Call(_ context.Context, conn *rpc.Conn, record, reply []byte) (
 	if s.o.Trace != nil {
 		s.o.Trace(wire.Line(record, c.b[start:]))
 	}
-	return c.b, nil
+	return c.b
 }
 
 // find returns the export that a handle belongs to.
@@ -150,6 +155,3 @@ func (e *export) changed(lsn billyfs.LSN) {
 		}
 	}
 }
-
-// addrOf is the address that a client keeps over reconnects.
-func addrOf(a netip.AddrPort) netip.Addr { return a.Addr().Unmap() }

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package nfsserver
+
+import "os/exec"
+
+func setUser(*exec.Cmd, uint32) {}
