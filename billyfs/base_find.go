@@ -21,14 +21,14 @@ func (b *base) find(h Handle) (Ino, error) {
 // search finds an object that is neither known nor has an origin. A file with
 // several names always has one, and its handle no parent.
 func (b *base) search(h Handle) (*object, error) {
-	if h.Parent == 0 || len(h.Ancestors) > MaxAncestors {
+	if h.Parent == 0 || h.Depth > MaxAncestors {
 		return nil, staleIno("find", h.Ino)
 	}
 	if _, err := b.object(h.Parent); err != nil {
 		if KindOf(err) != Stale {
 			return nil, err
 		}
-		if err := b.searchDir(RootIno, h.Ancestors, h.Parent); err != nil {
+		if err := b.searchDir(RootIno, h.Ancestors[:h.Depth], h.Parent); err != nil {
 			return nil, err
 		}
 	}

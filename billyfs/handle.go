@@ -41,12 +41,11 @@ func (t *Tree) Handle(ino Ino) (Handle, error) {
 		return h, t.logPlaces(ino)
 	}
 	h.Parent = at.parent
-	h.Ancestors, err = t.ancestors(at.parent)
+	fit, err := t.ancestors(&h)
 	if err != nil {
 		return Handle{}, err
 	}
-	if len(h.Ancestors) > MaxAncestors {
-		h.Ancestors = nil
+	if !fit {
 		err = t.logPlaces(h.Parent)
 	}
 	return h, err
@@ -105,23 +104,31 @@ func (t *Tree) lowerPlace(ino Ino) (place, error) {
 	return t.base.place(ino)
 }
 
-// ancestors returns the low bytes of the numbers of dir and the directories of
-// the base above it, from below the root down.
-func (t *Tree) ancestors(dir Ino) ([]byte, error) {
-	var low []byte
-	for at := dir; at != RootIno; {
-		if len(low) > maxDepth {
-			return nil, fail("handle", dir, Stale, nil)
+// ancestors fills in the low bytes of the numbers of h.Parent and the
+// directories of the base above it, unless they are too many to fit.
+func (t *Tree) ancestors(h *Handle) (fit bool, err error) {
+	n := 0
+	var low [MaxAncestors]byte // upwards
+	for at := h.Parent; at != RootIno; n++ {
+		if n > maxDepth {
+			return false, fail("handle", h.Parent, Stale, nil)
 		}
-		low = append(low, byte(at))
+		if n < MaxAncestors {
+			low[n] = byte(at)
+		}
 		p, err := t.lowerPlace(at)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		at = p.parent
 	}
-	slices.Reverse(low)
-	return low, nil
+	if n > MaxAncestors {
+		return false, nil
+	}
+	h.Depth = uint8(n)
+	copy(h.Ancestors[:], low[:n])
+	slices.Reverse(h.Ancestors[:n])
+	return true, nil
 }
 
 // logPlaces makes the store know where an object of the base lies, and the

@@ -43,7 +43,7 @@ func handleOf(t testing.TB, r *rig, ino Ino) Handle {
 	if err != nil {
 		t.Fatalf("inode %d: %v", ino, err)
 	}
-	if h.Ino != ino || len(h.Ancestors) > MaxAncestors {
+	if h.Ino != ino || h.Depth > MaxAncestors {
 		t.Fatalf("handle %+v of inode %d", h, ino)
 	}
 	return h
@@ -216,10 +216,10 @@ func FuzzResolve(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, h := range handlesOf(f, r) {
-		f.Add(uint64(h.Ino), h.Gen, uint64(h.Parent), h.Ancestors)
-		f.Add(uint64(h.Ino), h.Gen+1, uint64(h.Parent), h.Ancestors)
-		f.Add(uint64(h.Ino)+1, h.Gen, uint64(h.Parent), h.Ancestors)
-		f.Add(uint64(h.Parent), h.Gen, uint64(h.Ino), append(h.Ancestors, byte(h.Ino)))
+		f.Add(uint64(h.Ino), h.Gen, uint64(h.Parent), h.Ancestors[:h.Depth])
+		f.Add(uint64(h.Ino), h.Gen+1, uint64(h.Parent), h.Ancestors[:h.Depth])
+		f.Add(uint64(h.Ino)+1, h.Gen, uint64(h.Parent), h.Ancestors[:h.Depth])
+		f.Add(uint64(h.Parent), h.Gen, uint64(h.Ino), append(h.Ancestors[:h.Depth:h.Depth], byte(h.Ino)))
 	}
 	f.Add(uint64(0), uint32(0), uint64(0), []byte(nil))
 	f.Add(uint64(1), uint32(1), uint64(1), binary.LittleEndian.AppendUint64(nil, 1))
@@ -229,7 +229,8 @@ func FuzzResolve(f *testing.F) {
 		fresh := &rig{t: t, fs: r.fs, opts: r.opts, store: r.store}
 		fresh.open()
 		defer fresh.base.close()
-		h := Handle{Ino: Ino(ino), Gen: gen, Parent: Ino(parent), Ancestors: ancestors}
+		h := Handle{Ino: Ino(ino), Gen: gen, Parent: Ino(parent), Depth: uint8(len(ancestors))}
+		copy(h.Ancestors[:], ancestors)
 		got, err := fresh.Resolve(h)
 		if err != nil {
 			wantKind(t, err, Stale)

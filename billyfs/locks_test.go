@@ -82,7 +82,7 @@ func TestNodeTableIsBoundedAndKeepsWhatIsInUse(t *testing.T) {
 	}
 	total := 0
 	for i := range nt.shards {
-		if n := nt.shards[i].idle.Len(); n > idlePerShard {
+		if n := nt.shards[i].n; n > idlePerShard {
 			t.Errorf("shard %d keeps %d idle nodes", i, n)
 		}
 		total += len(nt.shards[i].m)

@@ -87,6 +87,7 @@ func (t *Tree) resolve(n *name) error {
 // Lookup finds a name in a directory; "." and ".." too (".." of the root is
 // the root).
 func (t *Tree) Lookup(dir Ino, s string) (Attr, error) {
+	drops := t.dentries.drops(dir)
 	n, err := t.look("lookup", dir, s)
 	if err != nil {
 		return Attr{}, err
@@ -110,6 +111,9 @@ func (t *Tree) Lookup(dir Ino, s string) (Attr, error) {
 		}
 		found := n.ino
 		a, err := t.Attr(found)
+		if err == nil {
+			t.remember(drops, n)
+		}
 		if err == nil || KindOf(err) != Stale {
 			return a, err
 		}
@@ -118,6 +122,15 @@ func (t *Tree) Lookup(dir Ino, s string) (Attr, error) {
 			return Attr{}, failName("lookup", dir, s, NotExist, err)
 		}
 	}
+}
+
+// remember caches what a name stands for.
+func (t *Tree) remember(drops uint64, n *name) {
+	d := dentry{ino: n.ino}
+	if n.lower == n.ino && !t.base.immutable {
+		d.until = t.now() + trust
+	}
+	t.dentries.put(drops, dentryKey{n.dir, n.name}, d)
 }
 
 // parent returns the merged parent of a directory; the root is its own.

@@ -1,7 +1,6 @@
 package billyfs
 
 import (
-	"container/list"
 	"sync"
 	"sync/atomic"
 
@@ -29,8 +28,9 @@ type node struct {
 	// anybody from nil. So it can be read without mu.
 	state atomic.Pointer[state]
 	gen   atomic.Uint64 // generation of an object with a record; 0: not asked yet
-	refs  int           // under the shard's lock
-	idle  *list.Element // in the shard's idle list, if refs is 0
+	// Under the shard's lock:
+	refs       int
+	next, prev *node // in the shard's ring of idle nodes, if refs is 0
 }
 
 // state is what the layer holds of an inode at one moment.
@@ -55,12 +55,15 @@ type nodeTable struct {
 type nodeShard struct {
 	mu   sync.Mutex
 	m    map[Ino]*node
-	idle list.List // of *node with refs 0, oldest first
+	idle node // head of the ring of nodes with refs 0: next is the oldest
+	n    int  // of them
 }
 
 func (nt *nodeTable) init() {
 	for i := range nt.shards {
-		nt.shards[i].m = make(map[Ino]*node)
+		s := &nt.shards[i]
+		s.m = make(map[Ino]*node)
+		s.idle.next, s.idle.prev = &s.idle, &s.idle
 	}
 }
 
@@ -79,9 +82,8 @@ func (nt *nodeTable) get(ino Ino) *node {
 		n = &node{ino: ino}
 		s.m[ino] = n
 	}
-	if n.idle != nil {
-		s.idle.Remove(n.idle)
-		n.idle = nil
+	if n.next != nil {
+		s.unlink(n)
 	}
 	n.refs++
 	return n
@@ -96,10 +98,19 @@ func (nt *nodeTable) put(n *node) {
 	if n.refs > 0 {
 		return
 	}
-	n.idle = s.idle.PushBack(n)
-	for s.idle.Len() > idlePerShard {
-		old := s.idle.Remove(s.idle.Front()).(*node)
-		old.idle = nil
+	n.prev, n.next = s.idle.prev, &s.idle
+	n.prev.next, s.idle.prev = n, n
+	s.n++
+	for s.n > idlePerShard {
+		old := s.idle.next
+		s.unlink(old)
 		delete(s.m, old.ino)
 	}
+}
+
+// unlink takes an idle node out of the ring.
+func (s *nodeShard) unlink(n *node) {
+	n.prev.next, n.next.prev = n.next, n.prev
+	n.next, n.prev = nil, nil
+	s.n--
 }

@@ -23,14 +23,15 @@ type Options struct {
 // Tree is the merged tree of a base and a delta. All methods may be called
 // concurrently. Errors are *Error; a call that fails has changed nothing.
 type Tree struct {
-	base    *base
-	store   *deltalog.Store
-	layer   deltalog.LayerID
-	view    uint64
-	log     *slog.Logger
-	now     func() int64
-	nodes   nodeTable
-	renames sync.Mutex // held while a directory moves to another parent
+	base     *base
+	store    *deltalog.Store
+	layer    deltalog.LayerID
+	view     uint64
+	log      *slog.Logger
+	now      func() int64
+	nodes    nodeTable
+	dentries dentryCache
+	renames  sync.Mutex // held while a directory moves to another parent
 }
 
 // Open merges base and the live layer of store. The tree neither closes nor
@@ -51,6 +52,7 @@ func Open(fs billy.Filesystem, store *deltalog.Store, o Options) (*Tree, error) 
 		t.now = func() int64 { return time.Now().UnixNano() }
 	}
 	t.nodes.init()
+	t.dentries.init()
 	b, err := openBase(fs, store.Key("inode"), baseOptions{immutable: o.Immutable, log: t.log, origin: t.origin, now: t.now})
 	if err != nil {
 		return nil, err

@@ -92,8 +92,11 @@ type DirEntry struct {
 // Handle is what identifies an object for good: a function of the object
 // alone, whatever its names. It is what a server packs into a file handle.
 type Handle struct {
-	Ino       Ino
-	Gen       uint32
-	Parent    Ino    // of a base object: its parent's number in the base; else 0
-	Ancestors []byte // of a base object: the low byte of the number of each directory from below the root down to and including Parent
+	Ino    Ino
+	Gen    uint32
+	Parent Ino // of a base object: its parent's number in the base; else 0
+	// Of a base object: the low byte of the number of each directory from below
+	// the root down to and including Parent, Depth of them. The rest is zero.
+	Depth     uint8
+	Ancestors [MaxAncestors]byte
 }

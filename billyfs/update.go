@@ -15,6 +15,7 @@ type update struct {
 	batch   deltalog.Batch
 	edits   []*edit
 	origins map[Ino]bool // that this batch logs already
+	names   []dentryKey  // whose meaning changes
 }
 
 // edit is an inode that an update changes.
@@ -136,12 +137,14 @@ func (e *edit) modified() { e.rec.Mtime, e.rec.Ctime = e.stamp, e.stamp }
 
 // enter gives a name in a directory to an inode, whatever was there before.
 func (u *update) enter(n *name, ino Ino, typ uint32) {
+	u.names = append(u.names, dentryKey{n.dir, n.name})
 	u.batch.Entry(u.t.layer, n.dir, u.t.base.cookie(n.name), n.name, deltalog.Entry{Ino: ino, Type: typ & TypeMask})
 }
 
 // leave takes a name out of a directory: what the base shows under it needs a
 // whiteout, else nothing is left behind.
 func (u *update) leave(n *name) {
+	u.names = append(u.names, dentryKey{n.dir, n.name})
 	cookie := u.t.base.cookie(n.name)
 	if n.lower != 0 {
 		u.batch.Entry(u.t.layer, n.dir, cookie, n.name, deltalog.Entry{Whiteout: true})
@@ -189,6 +192,9 @@ func (u *update) commit() (LSN, error) {
 			s = &state{}
 		}
 		e.n.state.Store(s)
+	}
+	for _, k := range u.names {
+		u.t.dentries.drop(k)
 	}
 	return lsn, nil
 }

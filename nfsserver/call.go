@@ -16,7 +16,8 @@ type call struct {
 	rec  []byte
 	rpc  wire.Call
 	args []byte
-	b    []byte // the reply so far, behind what was there before
+	x    wire.XDR // of args
+	b    []byte   // the reply so far, behind what was there before
 	cred cred
 	tag  []byte // what the log keeps of it; nil for calls that may be repeated
 	// applied says that an earlier process has carried the call out.
@@ -33,7 +34,7 @@ func newCall(s *Server, from *client, record []byte) *call {
 }
 
 func (c *call) free() {
-	c.s, c.from, c.rec, c.args, c.b, c.cred, c.tag = nil, nil, nil, nil, nil, cred{}, nil
+	c.s, c.from, c.rec, c.args, c.b, c.cred, c.tag, c.x = nil, nil, nil, nil, nil, cred{}, nil, wire.XDR{}
 	calls.Put(c)
 }
 
@@ -87,9 +88,9 @@ func (c *call) program(procs []procedure, low, high uint32) {
 func (c *call) run(p *procedure) {
 	start := len(c.b)
 	c.b = wire.AppendAccepted(c.b, c.rpc.XID, wire.Success)
-	d := wire.Reader(c.args)
-	p.run(c, &d)
-	if !d.OK() {
+	c.x = wire.Reader(c.args)
+	p.run(c, &c.x)
+	if !c.x.OK() {
 		c.b = wire.AppendAccepted(c.b[:start], c.rpc.XID, wire.GarbageArgs)
 	}
 }
@@ -146,7 +147,7 @@ func (e *export) handle(dst []byte, ino billyfs.Ino) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	return e.codec.Append(dst, h), nil
+	return e.codec.Append(dst, &h), nil
 }
 
 // caller is on whose behalf the tree makes a change.

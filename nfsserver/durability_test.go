@@ -53,7 +53,7 @@ func (d *direct) nfs(proc uint32, a args, res results) {
 	decode(d, b, res)
 }
 
-func serveWatched(t *testing.T, o Options) (*Server, *watched, *disk) {
+func serveWatched(t testing.TB, o Options) (*Server, *watched, *disk) {
 	t.Helper()
 	d := newDisk(t, "")
 	w := &watched{FS: d.tree}

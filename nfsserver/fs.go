@@ -8,6 +8,9 @@ type Reader interface {
 	Root() billyfs.Ino
 	// Lookup finds a name in a directory; "." and ".." too.
 	Lookup(dir billyfs.Ino, name string) (billyfs.Attr, error)
+	// Cached is the part of Lookup that leaves no garbage: the number of what a
+	// name stands for, if it is known without asking anybody.
+	Cached(dir billyfs.Ino, name []byte) (billyfs.Ino, bool)
 	Attr(ino billyfs.Ino) (billyfs.Attr, error)
 	Readlink(ino billyfs.Ino) (string, error)
 	ReadAt(ino billyfs.Ino, p []byte, off int64) (n int, eof bool, err error)

@@ -43,7 +43,7 @@ func (c *call) readdir(d *wire.XDR) {
 	var none, eof bool
 	var l wire.DirList
 	if err == nil {
-		post := dir.post(at)
+		post := dir.post(&at)
 		l = wire.BeginReaddir(c.room(a.Count), &post, min(a.Count, maxListing))
 		eof, none, err = list(dir, a.Cookie, &l, func(e billyfs.DirEntry) bool {
 			return l.Add(uint64(e.Ino), e.Name, e.Cookie)
@@ -82,7 +82,7 @@ func (c *call) readdirplus(d *wire.XDR) {
 	var none, eof bool
 	var l wire.DirListPlus
 	if err == nil {
-		post := dir.post(at)
+		post := dir.post(&at)
 		l = wire.BeginReaddirplus(c.room(a.MaxCount), &post, a.DirCount, min(a.MaxCount, maxListing))
 		eof, none, err = list(dir, a.Cookie, &l, func(e billyfs.DirEntry) bool {
 			attr, fh := c.plus(dir.export, e.Ino)

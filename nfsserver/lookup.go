@@ -7,19 +7,17 @@ import (
 
 // dirOf resolves the handle of a directory that the caller may use as want
 // says.
-func (c *call) dirOf(fh []byte, want uint32) (object, *billyfs.Attr, error) {
-	o, err := c.resolve(fh)
-	if err != nil {
-		return o, nil, err
+func (c *call) dirOf(fh []byte, want uint32) (o object, a billyfs.Attr, err error) {
+	if o, err = c.resolve(fh); err != nil {
+		return o, a, err
 	}
-	a, err := o.FS.Attr(o.ino)
-	if err != nil {
-		return o, nil, err
+	if a, err = o.FS.Attr(o.ino); err != nil {
+		return o, a, err
 	}
 	if a.Mode&billyfs.TypeMask == billyfs.TypeDir { // the tree says so of others
 		err = c.cred.may(&a, want)
 	}
-	return o, &a, err
+	return o, a, err
 }
 
 func (c *call) lookup(d *wire.XDR) {
@@ -31,13 +29,23 @@ func (c *call) lookup(d *wire.XDR) {
 	dir, _, err := c.dirOf(a.What.Dir, mayExec)
 	if err == nil {
 		var at billyfs.Attr
-		if at, err = dir.FS.Lookup(dir.ino, string(a.What.Name)); err == nil {
+		if at, err = dir.lookup(a.What.Name); err == nil {
 			r.Attr = dir.post(&at)
 			r.Object, err = dir.handle(c.fh[:0], at.Ino)
 		}
 	}
 	r.Status, r.DirAttr = c.status(err), dir.after()
 	c.b = r.Append(c.b)
+}
+
+// lookup finds a name in a directory, from memory if it can.
+func (o object) lookup(name []byte) (billyfs.Attr, error) {
+	if ino, ok := o.FS.Cached(o.ino, name); ok {
+		if a, err := o.FS.Attr(ino); err == nil {
+			return a, nil
+		}
+	}
+	return o.FS.Lookup(o.ino, string(name))
 }
 
 func (c *call) readlink(d *wire.XDR) {

@@ -80,7 +80,7 @@ func (c *call) mayCreate(where wire.DirOp, how *billyfs.CreateHow) (object, erro
 	old, err := dir.FS.Lookup(dir.ino, string(where.Name))
 	switch {
 	case err != nil: // not there, or a name that the tree refuses
-		return dir, c.cred.may(at, mayWrite)
+		return dir, c.cred.may(&at, mayWrite)
 	case how.Mode == billyfs.Unchecked && how.Attr.Size != nil:
 		return dir, c.cred.mayData(&old, mayWrite)
 	}

@@ -20,7 +20,7 @@ func (c *call) removing(d *wire.XDR, fn func(FS, billyfs.Caller, billyfs.Ino, st
 		err = &billyfs.Error{Op: "rmdir", Kind: billyfs.Exist}
 	}
 	if err == nil && !c.applied {
-		if err = c.mayTake(dir, at, string(a.Object.Name)); err == nil {
+		if err = c.mayTake(dir, &at, string(a.Object.Name)); err == nil {
 			ch, err = fn(dir.FS, c.caller(), dir.ino, string(a.Object.Name))
 		}
 		if err == nil {
@@ -59,7 +59,7 @@ func (c *call) rename(d *wire.XDR) {
 		err = &billyfs.Error{Op: "rename", Kind: billyfs.CrossDevice}
 	}
 	if err == nil && !c.applied {
-		err = c.mayRename(from, fromAt, string(a.From.Name), to, toAt, string(a.To.Name))
+		err = c.mayRename(from, &fromAt, string(a.From.Name), to, &toAt, string(a.To.Name))
 		if err == nil {
 			fromCh, toCh, err = from.FS.Rename(c.caller(), from.ino, string(a.From.Name), to.ino, string(a.To.Name))
 		}

@@ -177,7 +177,7 @@ func TestRetransmitInProgress(t *testing.T) {
 }
 
 // mustHandle is the handle of the root of the first export.
-func mustHandle(t *testing.T, s *Server) []byte {
+func mustHandle(t testing.TB, s *Server) []byte {
 	t.Helper()
 	e := s.exports[0]
 	h, err := e.handle(nil, e.FS.Root())

@@ -111,7 +111,7 @@ func (v *view) handle(ino billyfs.Ino) []byte {
 		v.h.log.Debug("no handle", "inode", uint64(ino), "error", err)
 		return nil
 	}
-	return v.h.codec.Append(nil, id)
+	return v.h.codec.Append(nil, &id)
 }
 
 // note remembers how the last call on the tree ended, for the reply.

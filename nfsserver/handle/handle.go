@@ -27,6 +27,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
+	"sync"
 
 	"deltafs/billyfs"
 )
@@ -34,8 +36,7 @@ import (
 // Size is the length of every handle in bytes.
 const Size = 64
 
-// MaxAncestors is how many ancestor bytes a handle holds. Of more, those
-// furthest from the root are left out.
+// MaxAncestors is how many ancestor bytes a handle holds.
 const MaxAncestors = 22
 
 // The tree must not make more of them than fit: this does not compile then.
@@ -60,14 +61,16 @@ var ErrBad = errors.New("not a handle of this export")
 type Codec struct {
 	store [viewAt - storeAt]byte
 	view  uint64
-	key   [32]byte
 	fsid  uint64
+	// makers are *maker: each call takes one, so that none leaves garbage.
+	makers sync.Pool
 }
 
 // New returns the codec of a view of the store with that id. key must be
 // secret, and the same at each start.
 func New(store [16]byte, view uint64, key [32]byte) *Codec {
-	c := &Codec{view: view, key: key}
+	c := &Codec{view: view}
+	c.makers.New = func() any { return &maker{h: hmac.New(sha256.New, key[:])} }
 	sum := sha256.Sum256(store[:])
 	copy(c.store[:], sum[:])
 	sum = sha256.Sum256(binary.LittleEndian.AppendUint64(sum[:], view))
@@ -83,9 +86,11 @@ func New(store [16]byte, view uint64, key [32]byte) *Codec {
 func (c *Codec) FSID() uint64 { return c.fsid }
 
 // Append appends the handle of h to dst.
-func (c *Codec) Append(dst []byte, h billyfs.Handle) []byte {
-	var b [Size]byte
-	n := min(len(h.Ancestors), MaxAncestors)
+func (c *Codec) Append(dst []byte, h *billyfs.Handle) []byte {
+	at := len(dst)
+	dst = append(dst, empty[:]...)
+	b := dst[at:]
+	n := int(min(h.Depth, MaxAncestors))
 	b[0], b[1] = version, byte(n)
 	copy(b[storeAt:], c.store[:])
 	binary.LittleEndian.PutUint64(b[viewAt:], c.view)
@@ -94,8 +99,10 @@ func (c *Codec) Append(dst []byte, h billyfs.Handle) []byte {
 	binary.LittleEndian.PutUint64(b[parentAt:], uint64(h.Parent))
 	copy(b[ancestorsAt:], h.Ancestors[:n])
 	c.mac(b[macAt:], b[:macAt])
-	return append(dst, b[:]...)
+	return dst
 }
+
+var empty [Size]byte
 
 // Owns tells whether b says that it is a handle of this store and view. Whether
 // that is true is for Parse to say.
@@ -116,9 +123,7 @@ func (c *Codec) Parse(b []byte) (billyfs.Handle, error) {
 	if !bytes.Equal(b[storeAt:viewAt], c.store[:]) || binary.LittleEndian.Uint64(b[viewAt:]) != c.view {
 		return billyfs.Handle{}, fmt.Errorf("%w: of another store or view", ErrBad)
 	}
-	var want [Size - macAt]byte
-	c.mac(want[:], b[:macAt])
-	if !hmac.Equal(want[:], b[macAt:]) {
+	if !c.checked(b) {
 		return billyfs.Handle{}, fmt.Errorf("%w: forged or damaged", ErrBad)
 	}
 	for _, x := range b[ancestorsAt+n : macAt] {
@@ -130,16 +135,36 @@ func (c *Codec) Parse(b []byte) (billyfs.Handle, error) {
 		Ino:    billyfs.Ino(binary.LittleEndian.Uint64(b[inoAt:])),
 		Gen:    binary.LittleEndian.Uint32(b[genAt:]),
 		Parent: billyfs.Ino(binary.LittleEndian.Uint64(b[parentAt:])),
+		Depth:  uint8(n),
 	}
-	if n > 0 {
-		h.Ancestors = append([]byte(nil), b[ancestorsAt:ancestorsAt+n]...)
-	}
+	copy(h.Ancestors[:], b[ancestorsAt:ancestorsAt+n])
 	return h, nil
 }
 
+// maker makes MACs with one key, one after the other.
+type maker struct {
+	h   hash.Hash
+	sum [sha256.Size]byte
+}
+
+// mac writes the MAC of msg to dst.
 func (c *Codec) mac(dst, msg []byte) {
-	m := hmac.New(sha256.New, c.key[:])
-	m.Write(msg)
-	var sum [sha256.Size]byte
-	copy(dst, m.Sum(sum[:0]))
+	m := c.makers.Get().(*maker)
+	copy(dst, m.of(msg))
+	c.makers.Put(m)
+}
+
+// checked tells whether the MAC of a handle is right.
+func (c *Codec) checked(b []byte) bool {
+	m := c.makers.Get().(*maker)
+	ok := hmac.Equal(m.of(b[:macAt])[:Size-macAt], b[macAt:])
+	c.makers.Put(m)
+	return ok
+}
+
+// of returns the MAC of msg, valid until the next one.
+func (m *maker) of(msg []byte) []byte {
+	m.h.Reset()
+	m.h.Write(msg)
+	return m.h.Sum(m.sum[:0])
 }
