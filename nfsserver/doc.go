@@ -1,39 +1,44 @@
-// Package nfsserver is what serves a merged tree over NFSv3. The package
-// itself holds only what every engine shares: the small interfaces that a
-// server needs of a file system, addressed by inode. Below it lie
+// Package nfsserver serves merged trees over NFSv3 (RFC 1813), with MOUNT and,
+// if asked, PORTMAP (RFC 1833). It knows a tree by the interface [FS] only, which
+// addresses objects by inode; *billyfs.Tree is one.
 //
-//   - handle: the file handles, fixed bytes with a checksum that only the
-//     store can make;
-//   - dial: connects a foreign client, for tests and the demo;
-//   - gonfs: the engine that lets github.com/willscott/go-nfs speak the
-//     protocol, between a guard on the connection in front of it and the
-//     tree behind it.
+//	s, err := nfsserver.New(nfsserver.Options{Exports: []nfsserver.Export{{Name: "/", FS: tree, StoreID: id, MACKey: key}}})
+//	err = s.Serve(ctx, listener) // until ctx ends
+//
+// Below it lie rpc (records and connections), wire (messages), handle (file
+// handles), peer (whose socket it is), and gonfs, another server for the same
+// trees, with github.com/willscott/go-nfs; dial is for its client.
 //
 // # The life of a call
 //
-// A WRITE of a client passes these places, in this order:
+//  1. When a connection is opened, client.go finds out who it is from: admit.
+//     Whoever is not allowed is disconnected.
+//  2. rpc reads a record. Inline (server.go) says which calls are so cheap that
+//     they are answered on the spot; the others run at the same time.
+//  3. call.go parses the header, checks program, version and procedure, and takes
+//     the caller from the credentials and from what is known of the connection.
+//  4. A call that must not be carried out twice is looked up in the
+//     duplicate-request cache (replay.go): it is answered from there, dropped if
+//     it is being carried out, or begins.
+//  5. The procedure (attr.go, lookup.go, data.go, make.go, remove.go, listing.go,
+//     info.go, mount.go) decodes its arguments in place, finds the objects of its
+//     handles, checks what the caller may do (access.go), and calls the tree.
+//     A change and the attributes around it are atomic: the tree takes both under
+//     the object's lock. The batch of the change carries the call's identity as
+//     its tag, so that the next process knows of it.
+//  6. settle and sync (client.go) make the change durable, as far as it must be
+//     before the reply: the table is in docs/nfs.md.
+//  7. The results are appended to the reply, behind room for the record mark; a
+//     READ has read its data there already. rpc sends it.
 //
-//  1. gonfs/conn.go reads the record from the socket: its length is checked
-//     against the largest call before a byte of it is kept, and memory grows
-//     only as bytes arrive.
-//  2. gonfs/call.go parses the RPC header and walks the arguments by the shape
-//     of the procedure: program, version and procedure are known, every length
-//     lies inside its limit and inside the record. What fails here is answered
-//     at once and go-nfs never sees it. The caller's uid and gid are taken from
-//     AUTH_SYS, and each file handle gets the number of the call behind it.
-//  3. go-nfs decodes the arguments a second time and asks gonfs/handler.go for
-//     the file system and path of the handle. The handle is checked by its MAC
-//     and resolved to an inode; the path that go-nfs gets is made of that inode
-//     number, so that no rename can make it wrong.
-//  4. gonfs/view.go turns the path-shaped calls of go-nfs (Stat, OpenFile,
-//     Write) into calls of the tree by inode.
-//  5. billyfs logs the change as one batch and deltalog appends it: from here
-//     on it survives the death of the process. If the WRITE asks for a stable
-//     one, gonfs/file.go waits for the sync as well; of an UNSTABLE one, COMMIT
-//     does (FromHandle in gonfs/handler.go), and the reply says UNSTABLE.
-//  6. go-nfs encodes the reply; gonfs/reply.go and gonfs/attrs.go put the exact
-//     status and true attributes, those before and after the change under one
-//     lock, in place of what go-nfs wrote, and gonfs/conn.go sends it.
+// # Access
 //
-// No package below nfsserver knows the log or its index.
+// Checks are made with the attributes from before the call, outside of the
+// object's lock: a chmod at the same time may come first or last. Clients cannot
+// tell the difference.
+//
+// # Lock order
+//
+// replays.mu and mounts.mu are leaves: nothing is called while one is held. No
+// lock of this package is held over a call of the tree.
 package nfsserver
