@@ -14,8 +14,8 @@
 //	probe json KEY                a number of the JSON object on stdin
 //	probe write DIR N LOG         write and sync N files, log each once it is synced
 //	probe written DIR LOG         what is logged is there
-//	probe history DIR LOG         a history of changes without end, logged with times
-//	probe prefix DIR LOG SECONDS  DIR is a prefix of that history
+//	probe history DIR LOG         a history of changes without end, each step logged
+//	probe prefix DIR LOG          DIR is a prefix of that history, with all that was synced
 package main
 
 import (
