@@ -35,9 +35,16 @@ func cachedCalls(t testing.TB, s *Server) map[string][]byte {
 	}
 }
 
+// raced says that the race detector is on, with which pools drop what they are
+// given, so that there is garbage.
+var raced bool
+
 // TestNoAllocations: the calls that clients make most leave no garbage when what
 // they ask for is cached.
 func TestNoAllocations(t *testing.T) {
+	if raced {
+		t.Skip("pools leave garbage with the race detector")
+	}
 	s, _, _ := serveWatched(t, Options{})
 	from := &client{local: true}
 	reply := make([]byte, 0, 4096)

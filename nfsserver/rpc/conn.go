@@ -36,15 +36,15 @@ type Conn struct {
 	used  atomic.Int64   // when it was last heard of, in nanoseconds
 	busy  atomic.Int32   // calls that are carried out
 
-	mu       sync.Mutex
-	out      [][]byte // replies that nobody has begun to write
-	queued   int      // bytes of replies that are not written
-	writing  bool
-	room     sync.Cond // of mu: queued has sunk, or dead is set
-	dead     error     // why nothing can be written any more
-	draining bool
-	spare    [][]byte    // an empty out, for the next turn
-	vec      net.Buffers // of the writer
+	mu        sync.Mutex
+	out       [][]byte // replies that nobody has begun to write
+	queued    int      // bytes of replies that are not written
+	writing   bool
+	room      sync.Cond // of mu: queued has sunk, or dead is set
+	dead      error     // why nothing can be written any more
+	draining  bool
+	spare     [][]byte    // an empty out, for the next turn
+	vec, rest net.Buffers // of the writer: what it writes, and what is left of that
 }
 
 // Peer and Local are the two ends. They have the zero port where the network is
@@ -320,8 +320,8 @@ func (c *Conn) write(batch [][]byte) (sum int, err error) {
 			_, err = c.conn.Write(batch[0])
 		} else {
 			c.vec = append(c.vec[:0], batch...)
-			v := c.vec // WriteTo moves it on
-			_, err = v.WriteTo(c.conn)
+			c.rest = c.vec // WriteTo moves it on
+			_, err = c.rest.WriteTo(c.conn)
 		}
 	}
 	for i, b := range batch {

@@ -391,3 +391,41 @@ func TestGrow(t *testing.T) {
 	putBuffer(b)
 	putBuffer(nil)
 }
+
+// raced says that the race detector is on, with which pools drop what they are
+// given, so that there is garbage.
+var raced bool
+
+// TestNoAllocations: small calls that are answered on the spot leave no garbage,
+// one after the other or many at once, nor does a large reply.
+func TestNoAllocations(t *testing.T) {
+	if raced {
+		t.Skip("pools leave garbage with the race detector")
+	}
+	r := newRig(t, Options{})
+	c := r.dial()
+	const many = 50
+	one := record(append([]byte{inline}, make([]byte, 100)...))
+	pipeline := bytes.Repeat(one, many)
+	large := record([]byte{big, 1})
+	reply := make([]byte, markSize+1<<20)
+	call := func(rec []byte, n int) {
+		if _, err := c.Write(rec); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, reply[:n]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, k := range map[string]struct {
+		rec  []byte
+		n    int
+		most float64 // a goroutine of its own and what the test makes
+	}{
+		"one": {one, len(one), 0}, "pipeline": {pipeline, len(pipeline), 0}, "1 MiB": {large, markSize + 1<<20, 8},
+	} {
+		if n := testing.AllocsPerRun(200, func() { call(k.rec, k.n) }); n > k.most {
+			t.Errorf("%s: %v allocations", what, n)
+		}
+	}
+}

@@ -28,6 +28,14 @@ func TestKill(t *testing.T) {
 	newGuest(t).run("kill.sh")
 }
 
+// TestProtocol shows what only the protocol can get wrong: two mounts and two
+// exports, a server found without its port, calls that are sent twice, and data that
+// a server has lost.
+func TestProtocol(t *testing.T) {
+	t.Parallel()
+	newGuest(t).run("protocol.sh")
+}
+
 // TestCopyOnWrite shows that a small write into a base file costs the same space
 // and time whatever the size of the file.
 func TestCopyOnWrite(t *testing.T) {

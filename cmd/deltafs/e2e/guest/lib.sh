@@ -40,12 +40,12 @@ here() { DIR=/ server=$$ check "$@"; }
 unpack_base() { mkdir -p "${1:-$B}" && tar -C "${1:-$B}" --sparse -xpf /out/base.tar; }
 
 # serve BASE STORE PORT: starts a server, waits until it listens. $AS runs it as
-# somebody else. Sets $server to its process id.
+# somebody else, $FLAGS are more of its flags. Sets $server to its process id.
 servers=0
 serve() {
   servers=$((servers + 1))
   log=/out/server$servers-$(basename "$0" .sh).log
-  ${AS:-} deltafs serve --base "$1" --delta "$2" --listen "127.0.0.1:$3" > "$log" 2>&1 &
+  ${AS:-} deltafs serve --base "$1" --delta "$2" --listen "127.0.0.1:$3" ${FLAGS:-} > "$log" 2>&1 &
   server=$!
   local i=0
   until grep -q "listening on" "$log"; do
@@ -61,11 +61,11 @@ serve() {
 # stop: ends the server the clean way.
 stop() { kill -TERM $server; wait $server; }
 
-# mount_nfs PORT [DIR] [OPTIONS]
+# mount_nfs PORT [DIR] [OPTIONS] [EXPORT]
 mount_nfs() {
   mkdir -p "${2:-$N}"
   timeout -k 3 60 mount -t nfs -o \
-    "vers=3,proto=tcp,mountproto=tcp,nolock,port=$1,mountport=$1${3:+,$3}" 127.0.0.1:/ "${2:-$N}"
+    "vers=3,proto=tcp,mountproto=tcp,nolock,port=$1,mountport=$1${3:+,$3}" "127.0.0.1:${4:-/}" "${2:-$N}"
 }
 
 # unmount [DIR]: never hangs.

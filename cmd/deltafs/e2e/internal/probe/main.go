@@ -16,6 +16,8 @@
 //	probe written DIR LOG         what is logged is there
 //	probe history DIR LOG         a history of changes without end, each step logged
 //	probe prefix DIR LOG          DIR is a prefix of that history, with all that was synced
+//	probe resend FILE SOURCE LOST copy and send, wait for LOST, sync
+//	probe names DIR STOP          make and remove names in DIR until STOP is there
 package main
 
 import (
@@ -35,7 +37,7 @@ func run(args []string) error {
 	commands := map[string]func([]string) error{
 		"tree": tree, "mk": mk, "mmap": mmap, "sock": sock, "excl": excl, "direct": direct,
 		"readdir-delete": readdirDelete, "patch": patch, "json": jsonNumber, "write": write,
-		"written": written, "history": history, "prefix": prefix,
+		"written": written, "history": history, "prefix": prefix, "resend": resend, "names": names,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
 		return fmt.Errorf("no such command: %q", args)

@@ -1,0 +1,5 @@
+//go:build race
+
+package nfsserver
+
+func init() { raced = true }
