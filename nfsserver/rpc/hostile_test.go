@@ -24,7 +24,8 @@ func descriptors() int {
 // misbehave is one connection of a client that is broken, or wants to break us.
 func misbehave(r *rand.Rand, c net.Conn) {
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetWriteDeadline(time.Now().Add(patience))
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Millisecond)) // then it vanishes
 	var b []byte
 	switch r.IntN(7) {
 	case 0: // says nothing
@@ -58,7 +59,7 @@ func misbehave(r *rand.Rand, c net.Conn) {
 }
 
 // TestHostile: thousands of connections of clients that vanish, lie and stall leave
-// goroutines and descriptors where they were, and an honest client unharmed.
+// goroutines, descriptors and memory where they were, and an honest client unharmed.
 func TestHostile(t *testing.T) {
 	n := 10000
 	if testing.Short() {
@@ -66,14 +67,14 @@ func TestHostile(t *testing.T) {
 	}
 	const seed = 11
 	t.Logf("seed %d, %d connections", seed, n)
-	r := newRig(t, Options{RecordTimeout: 50 * time.Millisecond, Idle: 100 * time.Millisecond})
+	r := newRig(t, Options{})
 	honest := r.dial()
 	talk := func() {
 		r.send(honest, record([]byte("ghello")))
 		r.want(honest, []byte("ghello"))
 	}
 	talk()
-	goroutines, fds := runtime.NumGoroutine(), descriptors()
+	goroutines, fds, heap := runtime.NumGoroutine(), descriptors(), heapBytes()
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -107,4 +108,17 @@ func TestHostile(t *testing.T) {
 	r.eventually("one connection left", func() bool { return r.Stats().Conns <= 1 })
 	r.eventually("goroutines back", func() bool { return runtime.NumGoroutine() <= goroutines })
 	r.eventually("descriptors back", func() bool { return descriptors() <= fds })
+	if now := heapBytes(); now > heap+16<<20 {
+		t.Errorf("the heap has grown from %d to %d MiB", heap>>20, now>>20)
+	}
+}
+
+// heapBytes is what is in use once there is no garbage, nor a pool of it.
+func heapBytes() uint64 {
+	var m runtime.MemStats
+	for range 3 {
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
