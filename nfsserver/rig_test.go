@@ -16,6 +16,7 @@ import (
 	"deltafs/deltalog"
 	"deltafs/nfsserver/rpc"
 	"deltafs/nfsserver/wire"
+	"deltafs/nfsserver/wire/oracle"
 )
 
 // patience is how long a test waits for what must happen.
@@ -90,6 +91,20 @@ type rig struct {
 	stop  func()
 }
 
+// compared counts the exchanges of all tests that another implementation has read.
+var compared atomic.Int64
+
+// compare has another implementation read each call and reply.
+func (r *rig) compare(call, reply []byte) {
+	known, err := oracle.Exchange(call, reply)
+	if err != nil {
+		r.Errorf("%s\nthe other implementation: %v", wire.Line(call, reply), err)
+	}
+	if known {
+		compared.Add(1)
+	}
+}
+
 // newRig serves one disk as root says: callers are believed, unless o says
 // otherwise.
 func newRig(t testing.TB) *rig {
@@ -128,6 +143,7 @@ func (r *rig) start() {
 	if r.s, err = New(o); err != nil {
 		r.Fatal(err)
 	}
+	r.s.tap = r.compare
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		r.Fatal(err)

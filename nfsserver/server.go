@@ -52,6 +52,7 @@ type Server struct {
 	replays  replays
 	mounts   mounts
 	rpc      *rpc.Server
+	tap      func(call, reply []byte) // of tests; nil: none
 }
 
 // export is an Export as it is served.
@@ -132,6 +133,9 @@ func (s *Server) answer(from *client, record, reply []byte) []byte {
 	c.answer()
 	if s.o.Trace != nil {
 		s.o.Trace(wire.Line(record, c.b[start:]))
+	}
+	if s.tap != nil {
+		s.tap(record, c.b[start:])
 	}
 	return c.b
 }

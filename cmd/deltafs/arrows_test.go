@@ -23,10 +23,11 @@ var layers = []struct {
 	banned []string // import paths, and all below them
 	tests  []string // of these, what tests may import to build what they test
 }{
-	{"cmd/deltafs", []string{"go.etcd.io"}, nil},
+	{"cmd/deltafs", []string{"go.etcd.io", "deltafs/nfsserver/wire/oracle"}, nil},
 	{"cmd/deltafs/internal/demo", []string{"deltafs/cmd", "deltafs/nfsserver/gonfs", "deltafs/nfsserver/handle", "deltafs/billyfs", "deltafs/deltalog", "go.etcd.io"}, nil},
-	{"nfsserver", []string{"deltafs/cmd", "deltafs/deltalog", "go.etcd.io"}, []string{"deltafs/deltalog"}},
-	{"nfsserver/wire", []string{"deltafs", "github.com"}, []string{"github.com/buildbarn/go-xdr"}},
+	{"nfsserver", []string{"deltafs/cmd", "deltafs/deltalog", "deltafs/nfsserver/wire/oracle", "go.etcd.io"}, []string{"deltafs/deltalog", "deltafs/nfsserver/wire/oracle"}},
+	{"nfsserver/wire", []string{"deltafs", "github.com"}, []string{"deltafs/nfsserver/wire/oracle"}},
+	{"nfsserver/wire/oracle", []string{"deltafs"}, nil},
 	{"nfsserver/rpc", []string{"deltafs", "github.com"}, nil},
 	{"nfsserver/peer", []string{"deltafs", "github.com"}, nil},
 	{"billyfs", []string{"deltafs/cmd", "deltafs/nfsserver", "github.com/willscott", "go.etcd.io"}, nil},
