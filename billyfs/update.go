@@ -2,6 +2,7 @@ package billyfs
 
 import (
 	"math"
+	"sync"
 
 	"deltafs/deltalog"
 )
@@ -12,7 +13,7 @@ type update struct {
 	lockSet
 	op      string
 	tag     []byte
-	batch   deltalog.Batch
+	batch   *deltalog.Batch // nil once it is appended
 	edits   []*edit
 	origins map[Ino]bool // that this batch logs already
 	names   []dentryKey  // whose meaning changes
@@ -30,8 +31,12 @@ type edit struct {
 
 // begin starts an update of inodes that set has locked.
 func (t *Tree) begin(op string, c Caller, set lockSet) *update {
-	return &update{lockSet: set, op: op, tag: c.Tag}
+	return &update{lockSet: set, op: op, tag: c.Tag, batch: batches.Get().(*deltalog.Batch)}
 }
+
+// batches are empty ones with memory, so that a WRITE copies its data once and
+// makes no room for it. One that an update has not come to append is dropped.
+var batches = sync.Pool{New: func() any { return new(deltalog.Batch) }}
 
 // check refuses a caller whose tag does not fit into a batch.
 func (c Caller) check(op string, ino Ino) error {
@@ -181,11 +186,13 @@ func (u *update) commit() (LSN, error) {
 		}
 	}
 	u.batch.Tag(u.tag)
-	lsn, err := u.t.store.Append(&u.batch)
+	lsn, err := u.t.store.Append(u.batch)
+	u.batch.Reset()
+	batches.Put(u.batch)
+	u.batch = nil
 	if err != nil {
 		return 0, fail(u.op, u.edits[0].n.ino, storeKind(err), err)
 	}
-	u.batch.Reset()
 	for _, e := range u.edits {
 		s := &state{rec: &e.rec, used: e.used}
 		if e.gone && e.n.ino&deltalog.Born != 0 {

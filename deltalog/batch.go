@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 )
 
 // keptBuffer is the largest buffer that Reset keeps for the next use.
@@ -79,6 +80,8 @@ func (b *Batch) Data(l LayerID, ino Ino, off int64, p []byte) {
 	if table > 0 {
 		f.flags = flagTable
 	}
+	// With the record of the inode and the COMMIT, so that nothing moves again.
+	b.buf = slices.Grow(b.buf, frameHeaderSize+table+len(p)+1<<10)
 	b.begin(&f)
 	b.buf = append(b.buf, zeros[:table]...) // filled by sum
 	b.buf = append(b.buf, p...)

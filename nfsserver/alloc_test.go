@@ -1,6 +1,10 @@
 package nfsserver
 
 import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"testing"
 
 	"deltafs/nfsserver/wire"
@@ -51,6 +55,64 @@ func TestNoAllocations(t *testing.T) {
 	for name, rec := range cachedCalls(t, s) {
 		if n := testing.AllocsPerRun(1000, func() { s.answer(from, rec, reply) }); n > 0 {
 			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// TestDataIsCopiedOnce: a READ or WRITE of 1 MiB needs no memory of that size
+// besides the record, the reply and, for a WRITE, one buffer for the log: data is
+// read into the reply itself, and copied from the record into that buffer.
+func TestDataIsCopiedOnce(t *testing.T) {
+	if raced {
+		t.Skip("pools leave garbage with the race detector")
+	}
+	dsk := newDisk(t, "")
+	defer dsk.close(t)
+	if err := os.WriteFile(filepath.Join(dsk.base, "big"), make([]byte, 8<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Options{Exports: []Export{dsk.export("/")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &direct{t, s, &client{local: true}, 0}
+	root := mustHandle(t, s)
+	var l wire.LookupRes
+	d.nfs(wire.ProcLookup, &wire.LookupArgs{What: at(root, "big")}, &l)
+	d.want("LOOKUP", l.Status)
+	var made wire.MakeRes
+	d.nfs(wire.ProcCreate, &wire.CreateArgs{Where: at(root, "new")}, &made)
+	const size = 1 << 20
+	cred := wire.Cred{Flavor: wire.AuthSys}
+	call := func(proc uint32, a args) []byte {
+		return a.Append(wire.AppendCall(nil, &wire.Call{XID: 9, Prog: wire.ProgNFS, Vers: 3, Proc: proc, Cred: cred}))
+	}
+	reply := make([]byte, 0, size+4096)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would empty the pools
+	for _, k := range []struct {
+		what string
+		rec  []byte
+	}{
+		{"WRITE", call(wire.ProcWrite, &wire.WriteArgs{File: made.Object.Handle, Count: size, Data: make([]byte, size)})},
+		{"READ of the base", call(wire.ProcRead, &wire.ReadArgs{File: l.Object, Offset: 12345, Count: size})},
+		{"READ of the log", call(wire.ProcRead, &wire.ReadArgs{File: made.Object.Handle, Count: size})},
+	} {
+		const rounds = 20
+		for range 3 { // pools fill
+			s.answer(d.from, k.rec, reply)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range rounds {
+			if b := s.answer(d.from, k.rec, reply); len(b) < 100 || b[27] != 0 {
+				t.Fatalf("%s: %x", k.what, b[:min(len(b), 100)])
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if n := (after.TotalAlloc - before.TotalAlloc) / rounds; n > 32<<10 {
+			t.Errorf("%s of 1 MiB: %d bytes allocated", k.what, n)
+		} else {
+			t.Logf("%s of 1 MiB: %d bytes, %d times", k.what, n, (after.Mallocs-before.Mallocs)/rounds)
 		}
 	}
 }
