@@ -48,7 +48,7 @@ func newDisk(t testing.TB, base string) *disk {
 			}
 		}
 	}
-	store, err := deltalog.Create(d.dir, deltalog.Options{Limit: 1 << 28})
+	store, err := deltalog.Create(d.dir, deltalog.Options{Limit: 8 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
