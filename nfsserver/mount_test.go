@@ -233,10 +233,12 @@ func TestRegister(t *testing.T) {
 	f := &friendly{}
 	done := make(chan error)
 	go func() { done <- rpc.New(f, rpc.Options{}).Serve(ctx, l) }()
-	unregister, err := Register(ctx, l.Addr().String(), 2049)
+	registering, registered := context.WithCancel(ctx)
+	unregister, err := Register(registering, l.Addr().String(), 2049)
 	if err != nil {
 		t.Fatal(err)
 	}
+	registered()
 	if err := unregister(); err != nil {
 		t.Error(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"deltafs/nfsserver/rpc"
@@ -108,7 +109,7 @@ func (p *Portmap) port(want *wire.Mapping) (port uint32) {
 // returns what takes that back. It needs to run on the same machine, and, with
 // most portmappers, as root.
 func Register(ctx context.Context, addr string, port uint16) (unregister func() error, err error) {
-	set := func(proc uint32) error {
+	set := func(ctx context.Context, proc uint32) error {
 		for _, m := range mappingsOf(port) {
 			ok, err := askPortmap(ctx, addr, proc, &m)
 			if err == nil && !ok && proc == wire.PmapProcSet {
@@ -120,16 +121,16 @@ func Register(ctx context.Context, addr string, port uint16) (unregister func() 
 		}
 		return nil
 	}
-	if err := set(wire.PmapProcSet); err != nil {
+	if err := set(ctx, wire.PmapProcSet); err != nil {
 		return nil, err
 	}
-	return func() error { return set(wire.PmapProcUnset) }, nil
+	// It is taken back when ctx has ended: each call has a time limit of its own.
+	return func() error { return set(context.WithoutCancel(ctx), wire.PmapProcUnset) }, nil
 }
 
 // askPortmap makes one call that answers with a boolean.
 func askPortmap(ctx context.Context, addr string, proc uint32, m *wire.Mapping) (bool, error) {
-	d := net.Dialer{Timeout: 5 * time.Second}
-	c, err := d.DialContext(ctx, "tcp", addr)
+	c, err := dialReserved(ctx, addr)
 	if err != nil {
 		return false, err
 	}
@@ -156,4 +157,23 @@ func askPortmap(ctx context.Context, addr string, proc uint32, m *wire.Mapping) 
 		return false, wire.ErrReply
 	}
 	return r.V != 0, nil
+}
+
+// dialReserved connects from a port that only root can have, if it can: rpcbind
+// lets nobody else take back what he has registered.
+func dialReserved(ctx context.Context, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: 5 * time.Second}
+	for port := 1023; port >= 900 && ctx.Err() == nil; port-- {
+		d.LocalAddr = &net.TCPAddr{Port: port}
+		c, err := d.DialContext(ctx, "tcp", addr)
+		if err == nil {
+			return c, nil
+		}
+		var sys *os.SyscallError
+		if !errors.As(err, &sys) || sys.Syscall != "bind" || errors.Is(err, os.ErrPermission) {
+			break
+		}
+	}
+	d.LocalAddr = nil
+	return d.DialContext(ctx, "tcp", addr)
 }
