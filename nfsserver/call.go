@@ -1,6 +1,7 @@
 package nfsserver
 
 import (
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -83,10 +84,18 @@ func (c *call) program(procs []procedure, low, high uint32) {
 	c.run(p)
 }
 
-// run carries the call out. Arguments that cannot be decoded, or have more
-// behind them, replace the reply.
+// run carries the call out. Where the arguments cannot be decoded, that is the
+// reply. A panic is a bug that one call has met: its caller gets an error, for a
+// client that gets none sends it again.
 func (c *call) run(p *procedure) {
 	start := len(c.b)
+	defer func() {
+		if v := recover(); v != nil {
+			c.s.o.Log.Error("panic in a call", "procedure", wire.ProcName(c.rpc.Prog, c.rpc.Proc), "from", c.from.addr,
+				"panic", v, "stack", string(debug.Stack()))
+			c.b = wire.AppendAccepted(c.b[:start], c.rpc.XID, wire.SystemErr)
+		}
+	}()
 	c.b = wire.AppendAccepted(c.b, c.rpc.XID, wire.Success)
 	c.x = wire.Reader(c.args)
 	p.run(c, &c.x)

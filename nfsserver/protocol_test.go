@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 
+	"deltafs/billyfs"
 	"deltafs/nfsserver/wire"
 )
 
@@ -166,6 +168,49 @@ func TestNoise(t *testing.T) {
 	}
 	if got := r.dial().mount("/"); !bytes.Equal(got, root) {
 		t.Errorf("afterwards the root is %x, was %x", got, root)
+	}
+}
+
+// broken panics where it is asked for attributes.
+type broken struct {
+	FS
+	on atomic.Bool
+}
+
+func (b *broken) Attr(ino billyfs.Ino) (billyfs.Attr, error) {
+	if b.on.Load() {
+		panic("as the test wants it")
+	}
+	return b.FS.Attr(ino)
+}
+
+// TestPanic: a bug costs the call that meets it, not the connection.
+func TestPanic(t *testing.T) {
+	dsk := newDisk(t, "")
+	defer dsk.close(t)
+	b := &broken{FS: dsk.tree}
+	e := dsk.export("/")
+	e.FS = b
+	s, err := New(Options{Exports: []Export{e}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := mustHandle(t, s)
+	from := &client{local: true}
+	call := func(xid uint32, proc uint32, a args) error {
+		rec := a.Append(wire.AppendCall(nil, &wire.Call{XID: xid, Prog: wire.ProgNFS, Vers: 3, Proc: proc, Cred: wire.Cred{Flavor: wire.AuthSys}}))
+		_, err := wire.ParseReply(s.answer(from, rec, nil), xid)
+		return err
+	}
+	b.on.Store(true)
+	for proc, a := range map[uint32]args{wire.ProcGetattr: &wire.GetattrArgs{Object: root}, wire.ProcMkdir: &wire.MkdirArgs{Where: at(root, "d")}} {
+		if err := call(1, proc, a); err == nil || err.Error() != "SYSTEM_ERR" {
+			t.Errorf("%s: %v, want SYSTEM_ERR", wire.ProcName(wire.ProgNFS, proc), err)
+		}
+	}
+	b.on.Store(false)
+	if err := call(2, wire.ProcGetattr, &wire.GetattrArgs{Object: root}); err != nil {
+		t.Error(err)
 	}
 }
 
