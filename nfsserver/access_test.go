@@ -49,7 +49,7 @@ func TestPermissions(t *testing.T) {
 				t.Errorf("%s of %o: ACCESS %#x, want %#x", name, m, got, want)
 			}
 			var rd wire.ReadRes
-			c.nfs(wire.ProcRead, &wire.ReadArgs{File: f, Count: 1}, &rd)
+			c.nfs(wire.ProcRead, &wire.RangeArgs{File: f, Count: 1}, &rd)
 			// The owner may go on with a file that he has open, and what can be
 			// executed can be read for that.
 			if got, want := rd.Status == wire.OK, read || exec || name == "owner"; got != want {

@@ -30,8 +30,8 @@ func cachedCalls(t testing.TB, s *Server) map[string][]byte {
 		return a.Append(wire.AppendCall(nil, &wire.Call{XID: 9, Prog: wire.ProgNFS, Vers: 3, Proc: proc, Cred: wire.Cred{Flavor: wire.AuthSys, NGIDs: 3}}))
 	}
 	return map[string][]byte{
-		"GETATTR base":  call(wire.ProcGetattr, &wire.GetattrArgs{Object: one}),
-		"GETATTR delta": call(wire.ProcGetattr, &wire.GetattrArgs{Object: made.Object.Handle}),
+		"GETATTR base":  call(wire.ProcGetattr, &wire.ObjectArgs{Object: one}),
+		"GETATTR delta": call(wire.ProcGetattr, &wire.ObjectArgs{Object: made.Object.Handle}),
 		"ACCESS base":   call(wire.ProcAccess, &wire.AccessArgs{Object: one, Access: 0x3f}),
 		"ACCESS delta":  call(wire.ProcAccess, &wire.AccessArgs{Object: made.Object.Handle, Access: 0x3f}),
 		"LOOKUP base":   call(wire.ProcLookup, &wire.LookupArgs{What: at(dir, "one")}),
@@ -94,8 +94,8 @@ func TestDataIsCopiedOnce(t *testing.T) {
 		rec  []byte
 	}{
 		{"WRITE", call(wire.ProcWrite, &wire.WriteArgs{File: made.Object.Handle, Count: size, Data: make([]byte, size)})},
-		{"READ of the base", call(wire.ProcRead, &wire.ReadArgs{File: l.Object, Offset: 12345, Count: size})},
-		{"READ of the log", call(wire.ProcRead, &wire.ReadArgs{File: made.Object.Handle, Count: size})},
+		{"READ of the base", call(wire.ProcRead, &wire.RangeArgs{File: l.Object, Offset: 12345, Count: size})},
+		{"READ of the log", call(wire.ProcRead, &wire.RangeArgs{File: made.Object.Handle, Count: size})},
 	} {
 		const rounds = 20
 		for range 3 { // pools fill

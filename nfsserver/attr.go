@@ -134,7 +134,7 @@ func (c *call) created(s *wire.Sattr) billyfs.SetAttr {
 }
 
 func (c *call) getattr(d *wire.XDR) {
-	var a wire.GetattrArgs
+	var a wire.ObjectArgs
 	if a.Code(d); !d.OK() {
 		return
 	}

@@ -37,15 +37,15 @@ func BenchmarkTCP(b *testing.B) {
 		proc     uint32
 		call     func(i int) args
 	}{
-		{"GETATTR/1", 1, 0, wire.ProcGetattr, func(int) args { return &wire.GetattrArgs{Object: one} }},
-		{"GETATTR/32", 32, 0, wire.ProcGetattr, func(int) args { return &wire.GetattrArgs{Object: one} }},
+		{"GETATTR/1", 1, 0, wire.ProcGetattr, func(int) args { return &wire.ObjectArgs{Object: one} }},
+		{"GETATTR/32", 32, 0, wire.ProcGetattr, func(int) args { return &wire.ObjectArgs{Object: one} }},
 		{"LOOKUP/32", 32, 0, wire.ProcLookup, func(i int) args { return &wire.LookupArgs{What: at(dir, fmt.Sprint("n", i%1000))} }},
 		{"ACCESS/32", 32, 0, wire.ProcAccess, func(i int) args { return &wire.AccessArgs{Object: names[i%1000], Access: 0x3f} }},
 		{"READ-4K/32", 32, 4096, wire.ProcRead, func(i int) args {
-			return &wire.ReadArgs{File: big, Offset: uint64(i*7919%16384) * 4096, Count: 4096}
+			return &wire.RangeArgs{File: big, Offset: uint64(i*7919%16384) * 4096, Count: 4096}
 		}},
 		{"READ-1M/8", 8, 1 << 20, wire.ProcRead, func(i int) args {
-			return &wire.ReadArgs{File: big, Offset: uint64(i%63) << 20, Count: 1 << 20}
+			return &wire.RangeArgs{File: big, Offset: uint64(i%63) << 20, Count: 1 << 20}
 		}},
 		{"WRITE-4K/32", 32, 4096, wire.ProcWrite, func(i int) args {
 			return &wire.WriteArgs{File: made, Offset: uint64(i*7919%4096) * 4096, Count: 4096, Data: data[:4096]}

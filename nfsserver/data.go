@@ -31,7 +31,7 @@ func span(off uint64, n int) (int64, error) {
 
 // read lets the tree read into the reply itself: the data is not copied again.
 func (c *call) read(d *wire.XDR) {
-	var a wire.ReadArgs
+	var a wire.RangeArgs
 	if a.Code(d); !d.OK() {
 		return
 	}
@@ -83,7 +83,7 @@ func (c *call) write(d *wire.XDR) {
 // commit syncs the log, which is in one order for all files: so the range does
 // not matter.
 func (c *call) commit(d *wire.XDR) {
-	var a wire.CommitArgs
+	var a wire.RangeArgs
 	if a.Code(d); !d.OK() {
 		return
 	}

@@ -104,7 +104,7 @@ func TestDurability(t *testing.T) {
 			{"WRITE DATA_SYNC", data, wire.ProcWrite, &wire.WriteArgs{File: f, Count: 1, Data: []byte("x"), Stable: wire.DataSync}},
 			{"WRITE FILE_SYNC", data, wire.ProcWrite, &wire.WriteArgs{File: f, Count: 1, Data: []byte("x"), Stable: wire.FileSync}},
 			{"WRITE UNSTABLE again", never, wire.ProcWrite, &wire.WriteArgs{File: f, Count: 1, Data: []byte("x")}},
-			{"COMMIT", data, wire.ProcCommit, &wire.CommitArgs{File: f}},
+			{"COMMIT", data, wire.ProcCommit, &wire.RangeArgs{File: f}},
 			{"CREATE UNCHECKED", lazy, wire.ProcCreate, &wire.CreateArgs{Where: at(root, "u")}},
 			{"CREATE GUARDED", lazy, wire.ProcCreate, &wire.CreateArgs{Where: at(root, "g"), How: wire.Guarded}},
 			{"CREATE EXCLUSIVE", atonce, wire.ProcCreate, &wire.CreateArgs{Where: at(root, "e"), How: wire.Exclusive}},
@@ -167,7 +167,7 @@ func TestVerifier(t *testing.T) {
 		return r
 	}
 	commit := func() (r wire.CommitRes) {
-		d.nfs(wire.ProcCommit, &wire.CommitArgs{File: made.Object.Handle}, &r)
+		d.nfs(wire.ProcCommit, &wire.RangeArgs{File: made.Object.Handle}, &r)
 		return r
 	}
 	first := write(wire.Unstable)

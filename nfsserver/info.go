@@ -14,12 +14,12 @@ const (
 )
 
 func (c *call) fsstat(d *wire.XDR) {
-	var a wire.FsstatArgs
+	var a wire.ObjectArgs
 	if a.Code(d); !d.OK() {
 		return
 	}
 	var r wire.FsstatRes
-	o, err := c.resolve(a.Root)
+	o, err := c.resolve(a.Object)
 	if err == nil {
 		total, free := uint64(unknownBytes), uint64(unknownBytes)
 		if o.Statfs != nil {
@@ -33,11 +33,11 @@ func (c *call) fsstat(d *wire.XDR) {
 }
 
 func (c *call) fsinfo(d *wire.XDR) {
-	var a wire.FsinfoArgs
+	var a wire.ObjectArgs
 	if a.Code(d); !d.OK() {
 		return
 	}
-	o, err := c.resolve(a.Root)
+	o, err := c.resolve(a.Object)
 	r := wire.FsinfoRes{
 		Status: c.status(err), Attr: o.after(),
 		RtMax: maxTransfer, RtPref: maxTransfer, RtMult: 4096,
@@ -49,7 +49,7 @@ func (c *call) fsinfo(d *wire.XDR) {
 }
 
 func (c *call) pathconf(d *wire.XDR) {
-	var a wire.PathconfArgs
+	var a wire.ObjectArgs
 	if a.Code(d); !d.OK() {
 		return
 	}

@@ -49,7 +49,7 @@ func (o object) lookup(name []byte) (billyfs.Attr, error) {
 }
 
 func (c *call) readlink(d *wire.XDR) {
-	var a wire.ReadlinkArgs
+	var a wire.ObjectArgs
 	if a.Code(d); !d.OK() {
 		return
 	}

@@ -86,7 +86,7 @@ func (c *call) mnt(d *wire.XDR) {
 }
 
 // mounted finds the directory that a path names: an export, or a directory
-// below one. Symlinks are not followed: they are the client's to resolve.
+// below one.
 func (s *Server) mounted(p string) (object, error) {
 	var e *export
 	for _, x := range s.exports {
@@ -97,21 +97,28 @@ func (s *Server) mounted(p string) (object, error) {
 	if e == nil {
 		return object{}, &billyfs.Error{Op: "mount", Path: p, Kind: billyfs.NotExist}
 	}
-	o := object{e, e.FS.Root()}
-	for name := range strings.SplitSeq(strings.TrimPrefix(p, e.Name), "/") {
+	ino, err := FindDir(e.FS, strings.TrimPrefix(p, e.Name))
+	return object{e, ino}, err
+}
+
+// FindDir returns the directory at a clean path below the root of a file system.
+// Symlinks are not followed: they are the client's to resolve.
+func FindDir(fs Reader, p string) (billyfs.Ino, error) {
+	ino := fs.Root()
+	for name := range strings.SplitSeq(p, "/") {
 		if name == "" {
 			continue
 		}
-		a, err := e.FS.Lookup(o.ino, name)
+		a, err := fs.Lookup(ino, name)
 		if err != nil {
-			return o, err
+			return 0, err
 		}
-		o.ino = a.Ino
 		if a.Mode&billyfs.TypeMask != billyfs.TypeDir {
-			return o, &billyfs.Error{Op: "mount", Path: p, Kind: billyfs.NotDir}
+			return 0, &billyfs.Error{Op: "mount", Path: p, Kind: billyfs.NotDir}
 		}
+		ino = a.Ino
 	}
-	return o, nil
+	return ino, nil
 }
 
 // holds tells whether a clean path is that of the export or below it.

@@ -16,9 +16,9 @@ import (
 func callsOf(file, dir []byte) map[uint32]args {
 	where := at(dir, "nothing")
 	return map[uint32]args{
-		wire.ProcGetattr: &wire.GetattrArgs{Object: file}, wire.ProcSetattr: &wire.SetattrArgs{Object: file},
+		wire.ProcGetattr: &wire.ObjectArgs{Object: file}, wire.ProcSetattr: &wire.SetattrArgs{Object: file},
 		wire.ProcLookup: &wire.LookupArgs{What: where}, wire.ProcAccess: &wire.AccessArgs{Object: file, Access: 0x3f},
-		wire.ProcReadlink: &wire.ReadlinkArgs{Object: file}, wire.ProcRead: &wire.ReadArgs{File: file, Count: 10},
+		wire.ProcReadlink: &wire.ObjectArgs{Object: file}, wire.ProcRead: &wire.RangeArgs{File: file, Count: 10},
 		wire.ProcWrite:  &wire.WriteArgs{File: file, Count: 3, Data: []byte("abc")},
 		wire.ProcCreate: &wire.CreateArgs{Where: where}, wire.ProcMkdir: &wire.MkdirArgs{Where: where},
 		wire.ProcSymlink: &wire.SymlinkArgs{Where: where, Target: []byte("t")},
@@ -27,8 +27,8 @@ func callsOf(file, dir []byte) map[uint32]args {
 		wire.ProcRename:  &wire.RenameArgs{From: where, To: at(dir, "other")},
 		wire.ProcLink:    &wire.LinkArgs{File: file, Link: where},
 		wire.ProcReaddir: &wire.ReaddirArgs{Dir: dir, Count: 4096}, wire.ProcReaddirplus: &wire.ReaddirplusArgs{Dir: dir, DirCount: 4096, MaxCount: 4096},
-		wire.ProcFsstat: &wire.FsstatArgs{Root: dir}, wire.ProcFsinfo: &wire.FsinfoArgs{Root: dir},
-		wire.ProcPathconf: &wire.PathconfArgs{Object: dir}, wire.ProcCommit: &wire.CommitArgs{File: file},
+		wire.ProcFsstat: &wire.ObjectArgs{Object: dir}, wire.ProcFsinfo: &wire.ObjectArgs{Object: dir},
+		wire.ProcPathconf: &wire.ObjectArgs{Object: dir}, wire.ProcCommit: &wire.RangeArgs{File: file},
 	}
 }
 
@@ -57,14 +57,14 @@ func TestVersions(t *testing.T) {
 		}
 	}
 	c.cred = wire.Cred{Flavor: 6} // RPCSEC_GSS
-	if _, err := c.raw(wire.ProgNFS, 3, wire.ProcGetattr, &wire.GetattrArgs{}); err == nil || err.Error() != "AUTH_ERROR BADCRED" {
+	if _, err := c.raw(wire.ProgNFS, 3, wire.ProcGetattr, &wire.ObjectArgs{}); err == nil || err.Error() != "AUTH_ERROR BADCRED" {
 		t.Errorf("another flavour: %v", err)
 	}
 	if _, err := c.raw(wire.ProgNFS, 3, wire.ProcNull, &wire.Void{}); err != nil {
 		t.Errorf("NULL with another flavour: %v", err)
 	}
 	c.cred = wire.Cred{Flavor: wire.AuthNone}
-	if _, err := c.raw(wire.ProgNFS, 3, wire.ProcGetattr, &wire.GetattrArgs{}); err != nil {
+	if _, err := c.raw(wire.ProgNFS, 3, wire.ProcGetattr, &wire.ObjectArgs{}); err != nil {
 		t.Errorf("AUTH_NONE: %v", err)
 	}
 }
@@ -203,13 +203,13 @@ func TestPanic(t *testing.T) {
 		return err
 	}
 	b.on.Store(true)
-	for proc, a := range map[uint32]args{wire.ProcGetattr: &wire.GetattrArgs{Object: root}, wire.ProcMkdir: &wire.MkdirArgs{Where: at(root, "d")}} {
+	for proc, a := range map[uint32]args{wire.ProcGetattr: &wire.ObjectArgs{Object: root}, wire.ProcMkdir: &wire.MkdirArgs{Where: at(root, "d")}} {
 		if err := call(1, proc, a); err == nil || err.Error() != "SYSTEM_ERR" {
 			t.Errorf("%s: %v, want SYSTEM_ERR", wire.ProcName(wire.ProgNFS, proc), err)
 		}
 	}
 	b.on.Store(false)
-	if err := call(2, wire.ProcGetattr, &wire.GetattrArgs{Object: root}); err != nil {
+	if err := call(2, wire.ProcGetattr, &wire.ObjectArgs{Object: root}); err != nil {
 		t.Error(err)
 	}
 }

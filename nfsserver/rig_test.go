@@ -310,7 +310,7 @@ func (c *testClient) lookup(dir []byte, path string) []byte {
 func (c *testClient) getattr(fh []byte) wire.Fattr {
 	c.Helper()
 	var r wire.GetattrRes
-	c.nfs(wire.ProcGetattr, &wire.GetattrArgs{Object: fh}, &r)
+	c.nfs(wire.ProcGetattr, &wire.ObjectArgs{Object: fh}, &r)
 	c.want("GETATTR", r.Status, wire.OK)
 	return r.Attr
 }
@@ -368,7 +368,7 @@ func (c *testClient) read(fh []byte) string {
 	var all []byte
 	for {
 		var r wire.ReadRes
-		c.nfs(wire.ProcRead, &wire.ReadArgs{File: fh, Offset: uint64(len(all)), Count: 4096}, &r)
+		c.nfs(wire.ProcRead, &wire.RangeArgs{File: fh, Offset: uint64(len(all)), Count: 4096}, &r)
 		c.want("READ", r.Status, wire.OK)
 		if int(r.Count) != len(r.Data) {
 			c.Fatalf("READ: count %d, %d bytes", r.Count, len(r.Data))

@@ -199,12 +199,12 @@ func TestStatuses(t *testing.T) {
 	}
 	readlink := func(fh []byte) wire.Status {
 		var r wire.ReadlinkRes
-		c.nfs(wire.ProcReadlink, &wire.ReadlinkArgs{Object: fh}, &r)
+		c.nfs(wire.ProcReadlink, &wire.ObjectArgs{Object: fh}, &r)
 		return r.Status
 	}
 	read := func(fh []byte) wire.Status {
 		var r wire.ReadRes
-		c.nfs(wire.ProcRead, &wire.ReadArgs{File: fh, Count: 1}, &r)
+		c.nfs(wire.ProcRead, &wire.RangeArgs{File: fh, Count: 1}, &r)
 		return r.Status
 	}
 	readdir := func(fh []byte, count uint32) wire.Status {
@@ -259,7 +259,7 @@ func TestStatuses(t *testing.T) {
 		}
 	}
 	var r wire.ReadRes
-	c.nfs(wire.ProcRead, &wire.ReadArgs{File: hello, Offset: 1 << 63, Count: 10}, &r)
+	c.nfs(wire.ProcRead, &wire.RangeArgs{File: hello, Offset: 1 << 63, Count: 10}, &r)
 	if r.Status != wire.OK || !r.EOF || r.Count != 0 {
 		t.Errorf("READ behind the end of numbers: %+v", r)
 	}

@@ -46,14 +46,14 @@ func TestEveryProcedure(t *testing.T) {
 		t.Errorf("READ: %q", got)
 	}
 	var com wire.CommitRes
-	c.nfs(wire.ProcCommit, &wire.CommitArgs{File: f}, &com)
+	c.nfs(wire.ProcCommit, &wire.RangeArgs{File: f}, &com)
 	c.want("COMMIT", com.Status, wire.OK)
 	d := c.mkdir(root, "made", 0o755)
 	var sym wire.MakeRes
 	c.nfs(wire.ProcSymlink, &wire.SymlinkArgs{Where: at(d, "sym"), Target: []byte("../new")}, &sym)
 	c.want("SYMLINK", sym.Status, wire.OK)
 	var rl wire.ReadlinkRes
-	c.nfs(wire.ProcReadlink, &wire.ReadlinkArgs{Object: sym.Object.Handle}, &rl)
+	c.nfs(wire.ProcReadlink, &wire.ObjectArgs{Object: sym.Object.Handle}, &rl)
 	if rl.Status != wire.OK || string(rl.Path) != "../new" {
 		t.Errorf("READLINK: %v %q", rl.Status, rl.Path)
 	}
@@ -89,11 +89,11 @@ func TestEveryProcedure(t *testing.T) {
 		}
 	}
 	var st wire.FsstatRes
-	c.nfs(wire.ProcFsstat, &wire.FsstatArgs{Root: root}, &st)
+	c.nfs(wire.ProcFsstat, &wire.ObjectArgs{Object: root}, &st)
 	var fi wire.FsinfoRes
-	c.nfs(wire.ProcFsinfo, &wire.FsinfoArgs{Root: root}, &fi)
+	c.nfs(wire.ProcFsinfo, &wire.ObjectArgs{Object: root}, &fi)
 	var pc wire.PathconfRes
-	c.nfs(wire.ProcPathconf, &wire.PathconfArgs{Object: root}, &pc)
+	c.nfs(wire.ProcPathconf, &wire.ObjectArgs{Object: root}, &pc)
 	if st.Status != wire.OK || st.TotalBytes == 0 || fi.Status != wire.OK || fi.WtMax != maxTransfer || pc.Status != wire.OK || pc.NameMax != 255 {
 		t.Errorf("%+v\n%+v\n%+v", st, fi, pc)
 	}

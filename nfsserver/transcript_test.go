@@ -80,9 +80,9 @@ func TestTranscript(t *testing.T) {
 	c := r.dial()
 	root := c.mount("/")
 	var fi wire.FsinfoRes
-	c.nfs(wire.ProcFsinfo, &wire.FsinfoArgs{Root: root}, &fi)
+	c.nfs(wire.ProcFsinfo, &wire.ObjectArgs{Object: root}, &fi)
 	var pc wire.PathconfRes
-	c.nfs(wire.ProcPathconf, &wire.PathconfArgs{Object: root}, &pc)
+	c.nfs(wire.ProcPathconf, &wire.ObjectArgs{Object: root}, &pc)
 	c.getattr(root)
 	var acc wire.AccessRes
 	c.nfs(wire.ProcAccess, &wire.AccessArgs{Object: root, Access: 0x1f}, &acc)
@@ -94,14 +94,14 @@ func TestTranscript(t *testing.T) {
 	c.tryWrite(f, 0, "first words", wire.Unstable)
 	c.tryWrite(f, 11, "!", wire.FileSync)
 	var com wire.CommitRes
-	c.nfs(wire.ProcCommit, &wire.CommitArgs{File: f}, &com)
+	c.nfs(wire.ProcCommit, &wire.RangeArgs{File: f}, &com)
 	c.setattr(f, wire.Sattr{SetSize: true, Size: 5, MtimeHow: wire.SetToClientTime, Mtime: wire.Time{Sec: 1e9}})
 	c.link(f, root, "link")
 	c.rename(root, "link", notes, "moved")
 	var m wire.MakeRes
 	c.nfs(wire.ProcSymlink, &wire.SymlinkArgs{Where: at(root, "sym"), Target: []byte("notes/moved")}, &m)
 	var rl wire.ReadlinkRes
-	c.nfs(wire.ProcReadlink, &wire.ReadlinkArgs{Object: m.Object.Handle}, &rl)
+	c.nfs(wire.ProcReadlink, &wire.ObjectArgs{Object: m.Object.Handle}, &rl)
 	c.nfs(wire.ProcMknod, &wire.MknodArgs{Where: at(notes, "null"), Type: wire.TypeChr, Attr: mode(0o666), Major: 1, Minor: 3}, &m)
 	var made wire.MakeRes
 	c.nfs(wire.ProcCreate, &wire.CreateArgs{Where: at(notes, "excl"), How: wire.Exclusive, Verifier: [8]byte{1}}, &made)

@@ -96,28 +96,13 @@ func (h *Handler) Mount(_ context.Context, c net.Conn, req nfs.MountRequest) (nf
 	return nfs.MountStatusOk, v, []nfs.AuthFlavor{nfs.AuthFlavorUnix, nfs.AuthFlavorNull}
 }
 
-// find returns the directory that a path to mount names. Symlinks are not
-// followed: they are the client's to resolve.
+// find returns the directory that a path to mount names.
 func (h *Handler) find(dirpath string) (billyfs.Ino, error) {
 	p := path.Clean("/" + dirpath)
 	if h.export != "/" && p != h.export && !strings.HasPrefix(p, h.export+"/") {
 		return 0, &billyfs.Error{Op: "mount", Path: dirpath, Kind: billyfs.NotExist}
 	}
-	ino := h.fs.Root()
-	for name := range strings.SplitSeq(strings.TrimPrefix(p, h.export), "/") {
-		if name == "" {
-			continue
-		}
-		a, err := h.fs.Lookup(ino, name)
-		if err != nil {
-			return 0, err
-		}
-		if a.Mode&billyfs.TypeMask != billyfs.TypeDir {
-			return 0, &billyfs.Error{Op: "mount", Path: dirpath, Kind: billyfs.NotDir}
-		}
-		ino = a.Ino
-	}
-	return ino, nil
+	return nfsserver.FindDir(h.fs, strings.TrimPrefix(p, h.export))
 }
 
 func mountStatus(err error) nfs.MountStatus {

@@ -3,12 +3,11 @@ package wire
 // Append methods append a message. They are no generic function, since what is
 // called through an interface would be allocated.
 
-func (a *GetattrArgs) Append(b []byte) []byte     { x := appender(b); a.Code(&x); return x.b }
+func (a *ObjectArgs) Append(b []byte) []byte      { x := appender(b); a.Code(&x); return x.b }
 func (a *SetattrArgs) Append(b []byte) []byte     { x := appender(b); a.Code(&x); return x.b }
 func (a *LookupArgs) Append(b []byte) []byte      { x := appender(b); a.Code(&x); return x.b }
 func (a *AccessArgs) Append(b []byte) []byte      { x := appender(b); a.Code(&x); return x.b }
-func (a *ReadlinkArgs) Append(b []byte) []byte    { x := appender(b); a.Code(&x); return x.b }
-func (a *ReadArgs) Append(b []byte) []byte        { x := appender(b); a.Code(&x); return x.b }
+func (a *RangeArgs) Append(b []byte) []byte       { x := appender(b); a.Code(&x); return x.b }
 func (a *WriteArgs) Append(b []byte) []byte       { x := appender(b); a.Code(&x); return x.b }
 func (a *CreateArgs) Append(b []byte) []byte      { x := appender(b); a.Code(&x); return x.b }
 func (a *MkdirArgs) Append(b []byte) []byte       { x := appender(b); a.Code(&x); return x.b }
@@ -19,10 +18,6 @@ func (a *RenameArgs) Append(b []byte) []byte      { x := appender(b); a.Code(&x)
 func (a *LinkArgs) Append(b []byte) []byte        { x := appender(b); a.Code(&x); return x.b }
 func (a *ReaddirArgs) Append(b []byte) []byte     { x := appender(b); a.Code(&x); return x.b }
 func (a *ReaddirplusArgs) Append(b []byte) []byte { x := appender(b); a.Code(&x); return x.b }
-func (a *FsstatArgs) Append(b []byte) []byte      { x := appender(b); a.Code(&x); return x.b }
-func (a *FsinfoArgs) Append(b []byte) []byte      { x := appender(b); a.Code(&x); return x.b }
-func (a *PathconfArgs) Append(b []byte) []byte    { x := appender(b); a.Code(&x); return x.b }
-func (a *CommitArgs) Append(b []byte) []byte      { x := appender(b); a.Code(&x); return x.b }
 func (r *GetattrRes) Append(b []byte) []byte      { x := appender(b); r.Code(&x); return x.b }
 func (r *WccRes) Append(b []byte) []byte          { x := appender(b); r.Code(&x); return x.b }
 func (r *LookupRes) Append(b []byte) []byte       { x := appender(b); r.Code(&x); return x.b }

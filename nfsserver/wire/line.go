@@ -25,12 +25,12 @@ func of[T any, P interface {
 var (
 	nfsExchanges = [...]exchange{
 		ProcNull:        {"NULL", of[Void], of[Void]},
-		ProcGetattr:     {"GETATTR", of[GetattrArgs], of[GetattrRes]},
+		ProcGetattr:     {"GETATTR", of[ObjectArgs], of[GetattrRes]},
 		ProcSetattr:     {"SETATTR", of[SetattrArgs], of[WccRes]},
 		ProcLookup:      {"LOOKUP", of[LookupArgs], of[LookupRes]},
 		ProcAccess:      {"ACCESS", of[AccessArgs], of[AccessRes]},
-		ProcReadlink:    {"READLINK", of[ReadlinkArgs], of[ReadlinkRes]},
-		ProcRead:        {"READ", of[ReadArgs], of[ReadRes]},
+		ProcReadlink:    {"READLINK", of[ObjectArgs], of[ReadlinkRes]},
+		ProcRead:        {"READ", of[RangeArgs], of[ReadRes]},
 		ProcWrite:       {"WRITE", of[WriteArgs], of[WriteRes]},
 		ProcCreate:      {"CREATE", of[CreateArgs], of[MakeRes]},
 		ProcMkdir:       {"MKDIR", of[MkdirArgs], of[MakeRes]},
@@ -42,10 +42,10 @@ var (
 		ProcLink:        {"LINK", of[LinkArgs], of[LinkRes]},
 		ProcReaddir:     {"READDIR", of[ReaddirArgs], of[ReaddirRes]},
 		ProcReaddirplus: {"READDIRPLUS", of[ReaddirplusArgs], of[ReaddirplusRes]},
-		ProcFsstat:      {"FSSTAT", of[FsstatArgs], of[FsstatRes]},
-		ProcFsinfo:      {"FSINFO", of[FsinfoArgs], of[FsinfoRes]},
-		ProcPathconf:    {"PATHCONF", of[PathconfArgs], of[PathconfRes]},
-		ProcCommit:      {"COMMIT", of[CommitArgs], of[CommitRes]},
+		ProcFsstat:      {"FSSTAT", of[ObjectArgs], of[FsstatRes]},
+		ProcFsinfo:      {"FSINFO", of[ObjectArgs], of[FsinfoRes]},
+		ProcPathconf:    {"PATHCONF", of[ObjectArgs], of[PathconfRes]},
+		ProcCommit:      {"COMMIT", of[RangeArgs], of[CommitRes]},
 	}
 	mountExchanges = [...]exchange{
 		MountProcNull:    {"MOUNT.NULL", of[Void], of[Void]},

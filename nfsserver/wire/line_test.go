@@ -30,12 +30,12 @@ func TestLines(t *testing.T) {
 	list := ReaddirRes{DirAttr: dpost, Entries: []Entry{{Name: []byte(".")}, {Name: []byte("x y")}}, EOF: true}
 	nfs := [...][2]message{
 		ProcNull:        {&Void{}, &Void{}},
-		ProcGetattr:     {&GetattrArgs{fh}, &GetattrRes{Attr: dev}},
+		ProcGetattr:     {&ObjectArgs{fh}, &GetattrRes{Attr: dev}},
 		ProcSetattr:     {&SetattrArgs{Object: fh, Attr: set, Guard: true, GuardCtime: Time{1, 2}}, &WccRes{Wcc: wcc}},
 		ProcLookup:      {&LookupArgs{name}, &LookupRes{Object: fh, Attr: post, DirAttr: dpost}},
 		ProcAccess:      {&AccessArgs{fh, 0x3f}, &AccessRes{Attr: post, Access: AccessRead | AccessExecute}},
-		ProcReadlink:    {&ReadlinkArgs{fh}, &ReadlinkRes{Attr: post, Path: []byte("../t")}},
-		ProcRead:        {&ReadArgs{fh, 4096, 8192}, &ReadRes{Attr: post, Count: 3, EOF: true, Data: []byte("abc")}},
+		ProcReadlink:    {&ObjectArgs{fh}, &ReadlinkRes{Attr: post, Path: []byte("../t")}},
+		ProcRead:        {&RangeArgs{fh, 4096, 8192}, &ReadRes{Attr: post, Count: 3, EOF: true, Data: []byte("abc")}},
 		ProcWrite:       {&WriteArgs{fh, 0, 3, FileSync, []byte("abc")}, &WriteRes{Wcc: wcc, Count: 3, Committed: FileSync}},
 		ProcCreate:      {&CreateArgs{Where: name, How: Exclusive}, made},
 		ProcMkdir:       {&MkdirArgs{name, Sattr{SetMode: true, Mode: 0o755}}, made},
@@ -47,10 +47,10 @@ func TestLines(t *testing.T) {
 		ProcLink:        {&LinkArgs{fh, name}, &LinkRes{Attr: post, DirWcc: wcc}},
 		ProcReaddir:     {&ReaddirArgs{Dir: dir, Cookie: 5, Count: 4096}, &list},
 		ProcReaddirplus: {&ReaddirplusArgs{Dir: dir, DirCount: 1000, MaxCount: 4096}, &ReaddirplusRes{list}},
-		ProcFsstat:      {&FsstatArgs{fh}, &FsstatRes{TotalBytes: 10, FreeBytes: 5}},
-		ProcFsinfo:      {&FsinfoArgs{fh}, &FsinfoRes{RtMax: 1 << 20, TimeDelta: Time{0, 1}, Properties: 0x1b}},
-		ProcPathconf:    {&PathconfArgs{fh}, &PathconfRes{NameMax: 255, NoTrunc: true}},
-		ProcCommit:      {&CommitArgs{fh, 0, 0}, &CommitRes{Status: ErrStale}},
+		ProcFsstat:      {&ObjectArgs{fh}, &FsstatRes{TotalBytes: 10, FreeBytes: 5}},
+		ProcFsinfo:      {&ObjectArgs{fh}, &FsinfoRes{RtMax: 1 << 20, TimeDelta: Time{0, 1}, Properties: 0x1b}},
+		ProcPathconf:    {&ObjectArgs{fh}, &PathconfRes{NameMax: 255, NoTrunc: true}},
+		ProcCommit:      {&RangeArgs{fh, 0, 0}, &CommitRes{Status: ErrStale}},
 	}
 	var out strings.Builder
 	line := func(prog, vers, proc uint32, args message, reply []byte) {

@@ -39,10 +39,10 @@ type Void struct{}
 
 func (*Void) Code(*XDR) {}
 
-// GetattrArgs are the arguments of GETATTR.
-type GetattrArgs struct{ Object []byte }
+// ObjectArgs are the arguments of GETATTR, READLINK, FSSTAT, FSINFO and PATHCONF.
+type ObjectArgs struct{ Object []byte }
 
-func (a *GetattrArgs) Code(x *XDR) { x.handle("fh", &a.Object) }
+func (a *ObjectArgs) Code(x *XDR) { x.handle("fh", &a.Object) }
 
 // GetattrRes are the results of GETATTR.
 type GetattrRes struct {
@@ -154,11 +154,6 @@ func (r *AccessRes) Code(x *XDR) {
 	}
 }
 
-// ReadlinkArgs are the arguments of READLINK.
-type ReadlinkArgs struct{ Object []byte }
-
-func (a *ReadlinkArgs) Code(x *XDR) { x.handle("fh", &a.Object) }
-
 // ReadlinkRes are the results of READLINK.
 type ReadlinkRes struct {
 	Status Status
@@ -174,14 +169,15 @@ func (r *ReadlinkRes) Code(x *XDR) {
 	}
 }
 
-// ReadArgs are the arguments of READ.
-type ReadArgs struct {
+// RangeArgs are the arguments of READ, and of COMMIT, where Count 0 means to the
+// end.
+type RangeArgs struct {
 	File   []byte
 	Offset uint64
 	Count  uint32
 }
 
-func (a *ReadArgs) Code(x *XDR) {
+func (a *RangeArgs) Code(x *XDR) {
 	x.handle("fh", &a.File)
 	x.uint64("offset", &a.Offset)
 	x.uint32("count", &a.Count)
@@ -467,11 +463,6 @@ func (r *ReaddirplusRes) Code(x *XDR) {
 	})
 }
 
-// FsstatArgs are the arguments of FSSTAT.
-type FsstatArgs struct{ Root []byte }
-
-func (a *FsstatArgs) Code(x *XDR) { x.handle("fh", &a.Root) }
-
 // FsstatRes are the results of FSSTAT.
 type FsstatRes struct {
 	Status                            Status
@@ -494,11 +485,6 @@ func (r *FsstatRes) Code(x *XDR) {
 		x.uint32("invarsec", &r.Invarsec)
 	}
 }
-
-// FsinfoArgs are the arguments of FSINFO.
-type FsinfoArgs struct{ Root []byte }
-
-func (a *FsinfoArgs) Code(x *XDR) { x.handle("fh", &a.Root) }
 
 // FsinfoRes are the results of FSINFO.
 type FsinfoRes struct {
@@ -529,11 +515,6 @@ func (r *FsinfoRes) Code(x *XDR) {
 	}
 }
 
-// PathconfArgs are the arguments of PATHCONF.
-type PathconfArgs struct{ Object []byte }
-
-func (a *PathconfArgs) Code(x *XDR) { x.handle("fh", &a.Object) }
-
 // PathconfRes are the results of PATHCONF.
 type PathconfRes struct {
 	Status                                                    Status
@@ -553,19 +534,6 @@ func (r *PathconfRes) Code(x *XDR) {
 		x.bool("caseinsensitive", &r.CaseInsensitive)
 		x.bool("casepreserving", &r.CasePreserving)
 	}
-}
-
-// CommitArgs are the arguments of COMMIT. Count 0: to the end.
-type CommitArgs struct {
-	File   []byte
-	Offset uint64
-	Count  uint32
-}
-
-func (a *CommitArgs) Code(x *XDR) {
-	x.handle("fh", &a.File)
-	x.uint64("offset", &a.Offset)
-	x.uint32("count", &a.Count)
 }
 
 // CommitRes are the results of COMMIT.

@@ -82,8 +82,8 @@ func TestLimits(t *testing.T) {
 		m    message
 		ok   bool
 	}{
-		{"handle of 64", &GetattrArgs{long(64)}, true},
-		{"handle of 65", &GetattrArgs{long(65)}, false},
+		{"handle of 64", &ObjectArgs{long(64)}, true},
+		{"handle of 65", &ObjectArgs{long(65)}, false},
 		{"name of 4096", &LookupArgs{DirOp{long(1), long(4096)}}, true},
 		{"name of 4097", &LookupArgs{DirOp{long(1), long(4097)}}, false},
 		{"target of 64 KiB", &SymlinkArgs{Target: long(64 << 10)}, true},
@@ -102,7 +102,7 @@ func TestLimits(t *testing.T) {
 	}
 	// A boolean of 2, and a length of 4 GiB in a record of few bytes.
 	for _, b := range [][]byte{
-		append((&GetattrArgs{}).Append(nil), 0, 0, 0, 2),
+		append((&ObjectArgs{}).Append(nil), 0, 0, 0, 2),
 		{0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4},
 	} {
 		var a SetattrArgs

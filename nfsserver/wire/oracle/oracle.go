@@ -31,16 +31,7 @@ func whole[T any, P interface {
 }
 
 func either[T io.WriterTo](read func(io.Reader) (T, int64, error)) codec {
-	return func(b []byte) (again, left []byte, err error) {
-		r := bytes.NewReader(b)
-		m, _, err := read(r)
-		if err != nil {
-			return nil, nil, err
-		}
-		var w bytes.Buffer
-		_, err = m.WriteTo(&w)
-		return w.Bytes(), b[len(b)-r.Len():], err
-	}
+	return list(read, func(w io.Writer, m T) (int64, error) { return m.WriteTo(w) })
 }
 
 // void is no arguments, or no results.
