@@ -89,6 +89,7 @@ func TestDataIsCopiedOnce(t *testing.T) {
 	}
 	reply := make([]byte, 0, size+4096)
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would empty the pools
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))  // each processor has its own
 	for _, k := range []struct {
 		what string
 		rec  []byte
@@ -109,7 +110,7 @@ func TestDataIsCopiedOnce(t *testing.T) {
 			}
 		}
 		runtime.ReadMemStats(&after)
-		if n := (after.TotalAlloc - before.TotalAlloc) / rounds; n > 32<<10 {
+		if n := (after.TotalAlloc - before.TotalAlloc) / rounds; n > size/4 {
 			t.Errorf("%s of 1 MiB: %d bytes allocated", k.what, n)
 		} else {
 			t.Logf("%s of 1 MiB: %d bytes, %d times", k.what, n, (after.Mallocs-before.Mallocs)/rounds)
