@@ -218,8 +218,10 @@ func (h *history) play() {
 		h.playWrite()
 	case n < 92:
 		h.playRead()
-	case n < 98:
+	case n < 97:
 		h.compare(h.pick())
+	case n < 98:
+		h.clean()
 	default:
 		h.reopen(n == 98)
 	}
@@ -421,8 +423,16 @@ func (h *history) reopen(clean bool) {
 	}
 }
 
+// clean moves what is live in the store to other places.
+func (h *history) clean() {
+	if _, err := h.tree.rig.store.Clean(0.01, nil); err != nil {
+		h.Fatalf("step %d: clean: %v", h.step, err)
+	}
+}
+
 // finish walks both trees whole.
 func (h *history) finish() {
+	h.clean()
 	h.walk(&pair{tree: h.tree.rig.Root(), want: h.want.root()}, 0)
 	checkInvariants(h.T, h.tree.rig.Tree)
 	h.reopen(false)

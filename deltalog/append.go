@@ -69,9 +69,11 @@ func (s *Store) Append(b *Batch) (LSN, error) {
 		return 0, s.fault("append", err)
 	}
 	b.sum(s.sync.salt.Load()) // most likely the right one; finish sees to it
-	lsn, err := s.append(b, ctlReserve)
-	if errors.Is(err, ErrNoSpace) && s.reclaim() {
-		lsn, err = s.append(b, ctlReserve)
+	// The cleaner's lists must fit too, two of them: see beginCold and freeLocked.
+	reserve := ctlReserve + 2*coldSpace(len(s.segs.coldRefs())+1)
+	lsn, err := s.append(b, reserve)
+	for try := 0; try < 8 && errors.Is(err, ErrNoSpace) && s.reclaim(spareFor(b)); try++ {
+		lsn, err = s.append(b, reserve) // others may have taken what was freed
 	}
 	if err != nil {
 		return 0, s.fault("append", err)
@@ -152,23 +154,39 @@ func (s *Store) writeFailedLocked(err error) error {
 func (s *Store) roomLocked(b *Batch, reserve int64) error {
 	h := &s.head
 	need := int64(b.space()) + reserve
-	if segHeaderSize+need+sealSpace(len(b.starts)) > s.segs.size {
+	list := coldSpace(len(s.segs.coldRefs()))
+	if segHeaderSize+list+need+sealSpace(len(b.starts)) > s.segs.size {
 		return fmt.Errorf("%w: %d bytes do not fit a segment of %d", ErrTooBig, b.space(), s.segs.size)
 	}
-	fits := !h.closed && h.off+need+sealSpace(len(h.inos)+len(b.starts)) <= s.segs.size
-	if b.data {
-		more := 1
-		if fits {
-			more = 0
-		}
-		if s.segs.full(more) {
-			return fmt.Errorf("%w: the limit is reached", ErrNoSpace)
-		}
+	if h.off > segHeaderSize {
+		list = 0
 	}
+	fits := !h.closed && h.off+list+need+sealSpace(len(h.inos)+len(b.starts)) <= s.segs.size
+	more, spare := 1, 0
 	if fits {
-		return nil
+		more = 0
 	}
-	return s.rotateLocked()
+	if reserve > 0 {
+		spare = spareFor(b)
+	}
+	if (b.data || !fits) && s.segs.full(more, spare) {
+		return fmt.Errorf("%w: the limit is reached", ErrNoSpace)
+	}
+	if !fits {
+		if err := s.rotateLocked(); err != nil {
+			return err
+		}
+	}
+	return s.listColdLocked()
+}
+
+// spareFor is how many of the segments that the limit allows a batch must leave:
+// one for changes without data, one for the cleaner.
+func spareFor(b *Batch) int {
+	if b.data {
+		return 2
+	}
+	return 1
 }
 
 // rotateLocked ends the head with a SEAL and begins the next segment.
@@ -191,6 +209,32 @@ func (s *Store) rotateLocked() error {
 		return err
 	}
 	s.work.rotated()
+	return nil
+}
+
+// coldSpace is what a batch with a list of n cold segments takes.
+func coldSpace(n int) int64 {
+	if n == 0 {
+		return 0
+	}
+	return int64(frameHeaderSize + n*coldEntrySize + frameHeaderSize + commitFixed)
+}
+
+// listColdLocked begins the head with the list of the cold segments, if there
+// are any: so each segment of the log knows which there were when it was begun.
+func (s *Store) listColdLocked() error {
+	h := &s.head
+	refs := s.segs.coldRefs()
+	if len(refs) == 0 || h.off > segHeaderSize {
+		return nil
+	}
+	h.ctl.Reset()
+	h.ctl.cold(refs)
+	if err := s.writeLocked(&h.ctl); err != nil {
+		return err
+	}
+	h.off += int64(h.ctl.space())
+	s.sync.appended(s.segs, h.seg, h.lsn, h.ctl.space())
 	return nil
 }
 

@@ -203,5 +203,14 @@ func (r *recovery) spares() error {
 			}
 		}
 	}
+	for i := range r.v.cold { // freed, or begun and not listed
+		id := r.v.cold[i].id
+		if slices.ContainsFunc(r.cold, func(c coldRef) bool { return c.id == id }) {
+			continue
+		}
+		if err := t.d.Remove(segName(id)); err != nil {
+			return err
+		}
+	}
 	return nil
 }

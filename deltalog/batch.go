@@ -138,6 +138,12 @@ func (b *Batch) trim(oldest uint64) {
 	b.end()
 }
 
+func (b *Batch) cold(refs []coldRef) {
+	b.begin(&frame{typ: frameCold})
+	b.buf = appendCold(b.buf, refs)
+	b.end()
+}
+
 func (b *Batch) seal(entries []sealEntry) {
 	b.begin(&frame{typ: frameSeal})
 	b.buf = appendSeal(b.buf, entries)

@@ -1,6 +1,7 @@
 package deltalog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +21,8 @@ type foundSegment struct {
 
 // logSurvey is what the log directory holds.
 type logSurvey struct {
-	segs  []foundSegment // by id
+	segs  []foundSegment // by id; all but the next
+	cold  []foundSegment // by id: cold segments with a valid header
 	temps []string       // names of files that were not finished
 	most  uint64         // highest id
 }
@@ -52,16 +54,27 @@ func surveyLog(d disk.FS, id StoreID, size int64) (*logSurvey, error) {
 		if errors.Is(f.err, ErrVersion) {
 			return nil, fmt.Errorf("%s: %w", segName(seg), f.err)
 		}
-		v.segs = append(v.segs, f)
 		v.most = max(v.most, seg)
-	}
-	slices.SortFunc(v.segs, func(a, b foundSegment) int {
-		if a.id < b.id {
-			return -1
+		if f.err == nil && f.hdr.kind == kindCold {
+			v.cold = append(v.cold, f)
+		} else {
+			v.segs = append(v.segs, f)
 		}
-		return 1
-	})
+	}
+	byID := func(a, b foundSegment) int { return cmp.Compare(a.id, b.id) }
+	slices.SortFunc(v.segs, byID)
+	slices.SortFunc(v.cold, byID)
 	return v, nil
+}
+
+// findCold returns the cold segment of an id, nil if there is none.
+func (v *logSurvey) findCold(id uint64) *foundSegment {
+	for i := range v.cold {
+		if v.cold[i].id == id {
+			return &v.cold[i]
+		}
+	}
+	return nil
 }
 
 func readSegHeader(d disk.FS, id uint64, size int64) (segHeader, error) {

@@ -56,6 +56,7 @@ type life struct {
 	bad        error       // found by a random edit
 
 	trims, rotations, recycled, reopens, kills int
+	cleanedHot, cleanedCold                    int
 }
 
 func (w *life) options() Options {
@@ -195,6 +196,8 @@ func (w *life) step() error {
 		return w.sweep()
 	case p < 31:
 		return w.kill()
+	case p < 37:
+		return w.clean()
 	default:
 		return w.append(w.randomBatch())
 	}
@@ -267,6 +270,32 @@ func (w *life) checkpoint() error {
 	return err
 }
 
+// clean frees some segments, whatever it costs.
+func (w *life) clean() error {
+	if err := w.s.Checkpoint(); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	for range 1 + w.rng.IntN(4) {
+		vs := w.s.victims()
+		if len(vs) == 0 {
+			return nil
+		}
+		v := vs[w.rng.IntN(len(vs))]
+		if w.rng.IntN(3) > 0 {
+			v = vs[0] // the hot one, if there is one
+		}
+		if _, err := w.s.cleanOne(v, nil); err != nil {
+			return fmt.Errorf("clean %d: %w", v.id, err)
+		}
+		if v.cold {
+			w.cleanedCold++
+		} else {
+			w.cleanedHot++
+		}
+	}
+	return nil
+}
+
 func (w *life) reopen() error {
 	if err := w.s.Close(); err != nil {
 		return fmt.Errorf("close: %w", err)
@@ -299,11 +328,13 @@ func (w *life) kill() error {
 	var dying []edit // not known whether it was appended
 	for n := 0; n < 12 && err == nil && w.bad == nil; n++ {
 		dying = nil
-		switch w.rng.IntN(5) {
+		switch w.rng.IntN(6) {
 		case 0:
 			err = w.sync()
 		case 1:
 			err = w.checkpoint()
+		case 5:
+			err = w.clean()
 		case 2:
 			if err = w.s.Close(); err == nil {
 				var s *Store

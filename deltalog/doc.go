@@ -10,7 +10,8 @@
 // # The idea
 //
 // The log is the truth. All changes go to one head in one total order, in
-// batches that are atomic. The state after a crash, any crash, is a prefix of
+// batches that are atomic. What has stayed unchanged for long is moved to cold
+// segments, so that the space of the rest comes back. The state after a crash, any crash, is a prefix of
 // that order, and at least as long as the last batch that Sync has
 // acknowledged. The index can be deleted at any time: it is rebuilt from the
 // log alone.
@@ -55,7 +56,7 @@
 //
 //	 0  8  magic "DFSSEG1\n"
 //	 8  4  format version, 1
-//	12  4  kind: 1 hot (user operations), 2 cold (reserved for the cleaner's output)
+//	12  4  kind: 1 hot (user operations), 2 cold (what the cleaner has moved)
 //	16 16  store id
 //	32  8  segment id
 //	40  4  salt: random, of this incarnation of the file; never 0
@@ -76,7 +77,7 @@
 // segment was never begun: it is a spare. Anything else that does not validate
 // is damage.
 //
-// The log is the chain of segments that is found by following, from the
+// The hot log is the chain of hot segments that is found by following, from the
 // segment with the highest id whose header is valid, the ids at offset 48 back
 // to the oldest (the first, or the start named by the last TRIM frame, or by
 // offset 96 if that is later). A segment that was begun before a crash while
@@ -89,7 +90,7 @@
 // Frames follow each other at multiples of 8 from offset 512 on:
 //
 //	 0  1  type
-//	 1  1  flags: 1 payload is compressed (reserved), 2 relocated (reserved), 4 CRC table
+//	 1  1  flags: 1 payload is compressed (reserved), 2 relocated, 4 CRC table
 //	 2  2  zero
 //	 4  4  payload length in bytes, without padding
 //	 8  8  LSN of the batch; a relocated frame keeps that of its original
@@ -114,6 +115,7 @@
 //	10 COMMIT     0        see below
 //	11 SEAL       0        footer: see below
 //	12 INTENT, 13 DONE     reserved for commits to the base
+//	14 COLD       0        for each cold segment of the log, by id: id u64, end u32, offset of its SEAL u32 or 0
 //
 // COMMIT's inode field is the next inode number: no born number at or above it
 // was given out before. What the table does not give is zero.
@@ -130,6 +132,15 @@
 //	16  4  number of frames of the batch before this one
 //	20  4  length of the caller tag, 0..64
 //	24  -  caller tag
+//
+// A cold segment has no batches and no COMMITs: it is a row of frames of types 1
+// to 8, each with the flag relocated and the LSN of its original, ended by a SEAL
+// with that flag too. Its header's fields for the chain are 0, but "first LSN",
+// which is that of the next batch when it was begun. Up to "end" in the last COLD
+// frame of the log its frames are durable; behind that, those that validate are.
+// A hot segment begins with a batch that is a COLD frame if there were cold
+// segments when it was begun; cold segments that the last one does not list are
+// not part of the log.
 //
 // A batch never crosses segments. SEAL is the last frame of a full segment (a
 // batch of its own, with a COMMIT behind it, so it has an LSN); payload: for
@@ -234,9 +245,38 @@
 //
 // At a checkpoint, the oldest segments of which nothing is live are dropped
 // from the log: a TRIM frame is synced first, then the files become spares.
-// Only a prefix of the log is ever trimmed (before there is a cleaner), so a
-// tombstone can go with it: all that it shadows is older. Records of layers that
-// are all that is live in the oldest segment are logged anew.
+// As long as there are no cold segments a tombstone can go with them: all that it
+// shadows is older. Records of layers that are all that is live in the oldest
+// segment are logged anew.
+//
+// # Cleaning
+//
+// The cleaner frees a segment of which a part is live: the oldest hot one, so that
+// the hot log stays one chain, or any cold one. Which, it tells by cost and
+// benefit. It
+//
+//  1. copies what is live to a cold segment: records and data that the index has
+//     there, and tombstones (ENTRYGONE, TRUNCATE, DROP) if another cold segment
+//     holds any frame, live or dead, of that inode with a lower LSN (footers tell;
+//     what is hot is newer). What comes from the hot log and what was cold before
+//     go to heads of their own: they die at different rates.
+//  2. syncs the copies, and then moves the index's pointers, a few at a time under
+//     the append lock, each only if it still points to the original. The LSN stays.
+//     A cold segment is listed by a COLD frame before anything points into it.
+//  3. checkpoints, so that no pointer to the old place is left, and logs a COLD
+//     frame (and TRIM, for a hot segment) that says up to where copies are durable
+//     and leaves the segment out. When that is synced the file becomes a spare.
+//
+// A crash before the end leaves copies that nobody knows of, or that the index knows
+// and the log has twice; the next cleaning goes on from there. To rebuild the index,
+// the frames of the cold segments are applied in order of their LSNs (tombstones of
+// a batch first: what they were written after is dead), and then the hot log, all
+// of which is newer or the same again.
+//
+// It works by itself when few segments are left of those that the limit allows, or
+// when more than half of a log of some size is dead; at the limit, appends wait for
+// it. Two segments are kept for that: one takes changes without data, so that
+// removing works, and the cleaner's copies need one.
 //
 // # Failure
 //
@@ -244,13 +284,13 @@
 // poisons the store: it is read-only from then on, every waiter gets an error,
 // and nothing is retried. ENOSPC ends the batch that met it, and nothing else
 // is lost; the head is closed behind the last COMMIT, and the next batch begins
-// a segment. The last segment that the limit allows takes no file data, so that
-// removing and truncating work when the log is full.
+// a segment.
 //
 // # Concurrency and lock order
 //
 // All methods of Store may be called concurrently. Order of the locks:
 //
+//	cleaner    (one segment at a time is cleaned)
 //	checkpoint (one checkpoint at a time)
 //	  append   (one batch at a time: LSN, write, memtable)
 //	    sync     (state of group commit; never held over fdatasync)

@@ -34,7 +34,7 @@ type DumpStore struct {
 type DumpSegment struct {
 	File    string    `json:"file"`
 	ID      uint64    `json:"id"`
-	State   string    `json:"state"` // "log", "spare", "orphan", "damaged"
+	State   string    `json:"state"` // "log", "cold", "spare", "orphan", "damaged"
 	Err     string    `json:"error,omitempty"`
 	Prev    uint64    `json:"prev,omitempty"`
 	PrevEnd uint64    `json:"prev_end,omitempty"`
@@ -65,7 +65,7 @@ type DumpFrame struct {
 	Origin  *Origin `json:"origin,omitempty"`
 	View    *Layer  `json:"layer_record,omitempty"`
 	Oldest  uint64  `json:"oldest,omitempty"` // TRIM
-	Listed  int     `json:"listed,omitempty"` // SEAL: inodes in it
+	Listed  int     `json:"listed,omitempty"` // SEAL: inodes in it; COLD: segments
 	Synced  *LSN    `json:"synced,omitempty"` // COMMIT
 	Frames  uint32  `json:"frames,omitempty"` // COMMIT: frames of the batch before it
 	Tag     string  `json:"tag,omitempty"`    // COMMIT: in hexadecimal
@@ -134,6 +134,9 @@ func dumpLog(d disk.FS, sb *superblock, fn func(DumpItem) error) error {
 	w.bad = func(r badRange) error {
 		return fn(DumpItem{Broken: &DumpBroken{r.seg, r.from, r.to, r.cause.Error(), r.tail}})
 	}
+	if err := dumpCold(&w, v, ch, fn); err != nil {
+		return err
+	}
 	for i := range ch.hdrs {
 		f := foundSegment{id: ch.hdrs[i].id, hdr: ch.hdrs[i]}
 		if err := fn(DumpItem{Segment: dumpSegment(f, "log")}); err != nil {
@@ -154,6 +157,33 @@ func dumpLog(d disk.FS, sb *superblock, fn func(DumpItem) error) error {
 			state = "damaged"
 		}
 		if err := fn(DumpItem{Segment: dumpSegment(f, state)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dumpCold dumps the cold segments: they hold what is older than the rest.
+func dumpCold(w *logWalk, v *logSurvey, ch *chain, fn func(DumpItem) error) error {
+	refs, _, err := lastCold(w.fs, ch, w.size)
+	if err != nil {
+		return err
+	}
+	for _, f := range v.cold {
+		end, state := w.size, "orphan"
+		for _, r := range refs {
+			if r.id == f.id {
+				end, state = int64(r.end), "cold"
+			}
+		}
+		if err := fn(DumpItem{Segment: dumpSegment(f, state)}); err != nil || state == "orphan" {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		err := w.cold(&f.hdr, end, func(fr *frame, at loc) error { return fn(DumpItem{Frame: dumpFrame(fr, at)}) })
+		if err != nil {
 			return err
 		}
 	}
@@ -208,6 +238,8 @@ func dumpFrame(f *frame, at loc) *DumpFrame {
 		*d.View, err = decodeLayer(f.layer, f.payload)
 	case frameTrim:
 		d.Oldest = trimOldest(f)
+	case frameCold:
+		d.Listed = int(f.size) / coldEntrySize
 	case frameSeal:
 		var es []sealEntry
 		es, err = decodeSeal(f.payload)
@@ -285,6 +317,8 @@ func (f *DumpFrame) String() string {
 		fmt.Fprintf(&b, " to %d", *f.File)
 	case f.Oldest != 0:
 		fmt.Fprintf(&b, " oldest segment %016x", f.Oldest)
+	case f.Listed != 0 && f.Type == frameCold.String():
+		fmt.Fprintf(&b, " lists %d segments", f.Listed)
 	case f.Listed != 0:
 		fmt.Fprintf(&b, " lists %d inodes", f.Listed)
 	case f.Synced != nil:

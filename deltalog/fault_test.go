@@ -123,6 +123,8 @@ func (f *faulty) step() error {
 		err = f.life.checkpoint()
 	case p < 34:
 		return f.reopen()
+	case p < 40:
+		err = f.life.clean()
 	default:
 		es = f.randomBatch()
 		err = f.life.append(es)

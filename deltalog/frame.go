@@ -25,12 +25,16 @@ const (
 	frameSeal      frameType = 11
 	frameIntent    frameType = 12 // reserved
 	frameDone      frameType = 13 // reserved
+	frameCold      frameType = 14
+
+	frameLast = frameCold
 )
 
 var frameNames = [...]string{
 	frameInode: "INODE", frameEntry: "ENTRY", frameEntryGone: "ENTRYGONE", frameData: "DATA",
 	frameTruncate: "TRUNCATE", frameDrop: "DROP", frameOrigin: "ORIGIN", frameLayer: "LAYER",
 	frameTrim: "TRIM", frameCommit: "COMMIT", frameSeal: "SEAL", frameIntent: "INTENT", frameDone: "DONE",
+	frameCold: "COLD",
 }
 
 func (t frameType) String() string {
@@ -44,10 +48,16 @@ func (t frameType) String() string {
 // unlike those that only structure the log.
 func (t frameType) record() bool { return t >= frameInode && t <= frameLayer }
 
+// tombstone tells whether frames of this type say that something is gone: they
+// leave nothing in the index, but must outlive what they hide.
+func (t frameType) tombstone() bool {
+	return t == frameEntryGone || t == frameTruncate || t == frameDrop
+}
+
 // Flags of frames.
 const (
 	flagCompressed = 1 // reserved
-	flagRelocated  = 2 // reserved
+	flagRelocated  = 2 // in a cold segment
 	flagTable      = 4 // the payload begins with a CRC table
 )
 
@@ -157,7 +167,7 @@ func decodeFrameHeader(p []byte, salt uint32, f *frame) error {
 		return badFrame("%d bytes are too short for a header", len(p))
 	}
 	// Cheap checks first: most calls of the look-ahead end here.
-	if p[0] == 0 || p[0] > byte(frameDone) || p[2] != 0 || p[3] != 0 {
+	if p[0] == 0 || p[0] > byte(frameLast) || p[2] != 0 || p[3] != 0 {
 		return errNoFrame
 	}
 	if binary.LittleEndian.Uint32(p[44:]) != saltedSum(salt, p[:44]) && !plantAcceptBadCRC {
@@ -169,7 +179,7 @@ func decodeFrameHeader(p []byte, salt uint32, f *frame) error {
 
 // check tells whether the header's fields fit each other and the limits.
 func (f *frame) check() error {
-	if f.flags&^flagTable != 0 || f.lsn == 0 {
+	if f.flags&^(flagTable|flagRelocated) != 0 || f.lsn == 0 || f.flags&flagRelocated != 0 && !f.typ.record() && f.typ != frameSeal {
 		return badFrame("%s with flags %#x, LSN %d", f.typ, f.flags, f.lsn)
 	}
 	size, table, ok := int64(f.size), false, false
@@ -192,6 +202,8 @@ func (f *frame) check() error {
 		ok = size >= layerFixed && size <= layerFixed+MaxName
 	case frameTrim:
 		ok = size == 8
+	case frameCold:
+		ok = size%coldEntrySize == 0 && size <= math.MaxInt32
 	case frameCommit:
 		ok = size >= commitFixed && size <= commitFixed+MaxTag
 	case frameSeal:

@@ -77,6 +77,54 @@ func (w *logWalk) segment(h *segHeader, end int64) error {
 	return w.tail(f, h)
 }
 
+// cold walks a cold segment, up to where it is durable.
+func (w *logWalk) cold(h *segHeader, end int64, frame func(f *frame, at loc) error) error {
+	f, err := w.fs.Open(segName(h.id), false)
+	if err != nil {
+		return w.bad(badRange{seg: h.id, to: w.size, cause: err})
+	}
+	defer f.Close()
+	sc := scanner{r: f, id: h.id, salt: h.salt, pos: segHeaderSize, end: end}
+	for sc.pos < end {
+		fr, at, err := sc.cold()
+		switch {
+		case err == nil:
+			if err := frame(&fr, at); err != nil {
+				return err
+			}
+			continue
+		case !errors.Is(err, errFrame) && !errors.Is(err, errTruncated):
+			return err
+		}
+		r := badRange{seg: h.id, from: sc.pos, to: end, cause: err, whole: map[int64]bool{}}
+		if decodeFrameHeader(sc.header(f), h.salt, &fr) == nil && fr.typ.record() {
+			r.inos = []sealKey{{fr.layer, fr.ino}}
+			r.to = min(sc.pos+int64(fr.space()), end)
+		} else {
+			for r.to = sc.pos + 8; r.to < end; r.to += 8 {
+				sc.pos = r.to
+				if decodeFrameHeader(sc.header(f), h.salt, &fr) == nil {
+					break
+				}
+			}
+		}
+		sc.pos, sc.buf = r.to, nil
+		if err := w.bad(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// header reads what may be the header of a frame.
+func (s *scanner) header(f io.ReaderAt) []byte {
+	p, err := readFull(f, make([]byte, frameHeaderSize), s.pos)
+	if err != nil || len(p) < frameHeaderSize {
+		return nil
+	}
+	return p
+}
+
 // tail looks at what is behind the end of the log.
 func (w *logWalk) tail(f io.ReaderAt, h *segHeader) error {
 	last, _, err := lookAhead(f, h, w.end, w.size, h.first)

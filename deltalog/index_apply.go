@@ -175,3 +175,43 @@ func (x *index) cutFile(l LayerID, ino Ino, length uint64, lsn LSN) error {
 		return true
 	})
 }
+
+// relocate moves the pointer of a record from one frame to a copy of it, if the
+// index still has it there. It runs as apply does: one at a time.
+func (x *index) relocate(m *move) error {
+	if m.table == tableExtent {
+		return x.relocateData(m)
+	}
+	val, lsn, err := x.lookup(m.table, m.key)
+	if err != nil || val == nil || valuePointer(val) != m.from && !plantNoCAS {
+		return err
+	}
+	x.put(m.table, m.key, pointerValue(m.to, valueRecord(val)), lsn)
+	return nil
+}
+
+// relocateData does so for what is left of a range of file data.
+func (x *index) relocateData(m *move) error {
+	for at := m.off; at < m.end; at = min(regionOf(at)+regionSize, m.end) {
+		chunks, err := x.chunks(m.layer, m.ino, at, min(regionOf(at)+regionSize, m.end))
+		if err != nil {
+			return err
+		}
+		for _, c := range chunks {
+			es := appendChunk(nil, c.val)
+			moved := false
+			for i := range es {
+				e := &es[i]
+				if e.seg == m.from.seg && e.frameOff == m.from.off && e.off >= m.off && e.end() <= m.end {
+					e.seg, e.frameOff, moved = m.to.seg, m.to.off, true
+				}
+			}
+			if moved {
+				x.mu.Lock()
+				x.setChunkLocked(c.key, es)
+				x.mu.Unlock()
+			}
+		}
+	}
+	return nil
+}

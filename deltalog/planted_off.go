@@ -16,4 +16,8 @@ const (
 	plantDropExtent     = false // the last extent of a batch does not reach the index
 	plantRetryFsync     = false // a failed fsync is tried again, and believed
 	plantReuseID        = false // a number that was given out is given out again
+	plantSkipColdSync   = false // what the cleaner copies is not synced
+	plantDropTombstone  = false // the cleaner drops every tombstone
+	plantNoCAS          = false // the cleaner moves a pointer whatever it points to by then
+	plantFreeEarly      = false // a segment is freed before a checkpoint has passed the move
 )

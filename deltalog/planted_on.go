@@ -14,4 +14,8 @@ var (
 	plantDropExtent     bool
 	plantRetryFsync     bool
 	plantReuseID        bool
+	plantSkipColdSync   bool
+	plantDropTombstone  bool
+	plantNoCAS          bool
+	plantFreeEarly      bool
 )

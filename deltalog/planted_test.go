@@ -34,6 +34,10 @@ func plantedBugs() []plantedBug {
 		{"drop the last extent of a batch", &plantDropExtent, crash, 0},
 		{"retry a failed fsync", &plantRetryFsync, fault, 1},
 		{"reuse an inode number", &plantReuseID, crash, 0},
+		{"do not sync what the cleaner copies", &plantSkipColdSync, crash, 0},
+		{"drop every tombstone", &plantDropTombstone, func(uint64) error { return tombstones() }, 0},
+		{"free a segment before the checkpoint that has passed it", &plantFreeEarly, crash, 0},
+		{"move a pointer that points elsewhere by now", &plantNoCAS, func(uint64) error { return changedWhileMoved() }, 0},
 	}
 }
 

@@ -206,6 +206,39 @@ func decodeSeal(p []byte) ([]sealEntry, error) {
 	return out, nil
 }
 
+// coldRef is what a COLD frame says of a cold segment that is part of the log.
+type coldRef struct {
+	id   uint64
+	end  uint32 // everything before this is durable
+	seal uint32 // where the SEAL is that ends it; 0: there is none
+}
+
+const coldEntrySize = 16
+
+func appendCold(p []byte, refs []coldRef) []byte {
+	for _, r := range refs {
+		p = binary.LittleEndian.AppendUint64(p, r.id)
+		p = binary.LittleEndian.AppendUint32(p, r.end)
+		p = binary.LittleEndian.AppendUint32(p, r.seal)
+	}
+	return p
+}
+
+// decodeCold decodes a payload of a size that frame.check has let pass, for
+// segments of size bytes.
+func decodeCold(p []byte, size int64) ([]coldRef, error) {
+	refs := make([]coldRef, 0, len(p)/coldEntrySize)
+	for ; len(p) >= coldEntrySize; p = p[coldEntrySize:] {
+		r := coldRef{binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint32(p[8:]), binary.LittleEndian.Uint32(p[12:])}
+		if r.id == 0 || len(refs) > 0 && refs[len(refs)-1].id >= r.id || r.end < segHeaderSize || int64(r.end) > size ||
+			r.end%8 != 0 || r.seal != 0 && (r.seal < segHeaderSize || r.seal >= r.end || r.seal%8 != 0) {
+			return nil, badRecord("COLD list with segment %d up to %d, footer at %d", r.id, r.end, r.seal)
+		}
+		refs = append(refs, r)
+	}
+	return refs, nil
+}
+
 func (k sealKey) less(o sealKey) bool {
 	if k.layer != o.layer {
 		return k.layer < o.layer

@@ -25,6 +25,8 @@ type recovery struct {
 	next   Ino
 	last   lastBatch
 	old    uint64 // id of the oldest segment that is part of the log
+	cold   []coldRef
+	any    bool // a batch was read
 	inos   map[sealKey]LSN
 
 	torn   int64       // end of the torn tail behind at; 0: there is none
@@ -82,6 +84,11 @@ func (r *recovery) replay() error {
 	if err != nil {
 		return err
 	}
+	if _, _, ok := r.s.x.position(); !ok && len(r.damage) == 0 {
+		if first, err = r.rebuildCold(); err != nil {
+			return err
+		}
+	}
 	r.first = first
 	r.lsn, r.chain = r.c.hdrs[first].first-1, r.c.hdrs[first].chain
 	r.at = logPos{r.c.hdrs[first].id, segHeaderSize}
@@ -93,6 +100,12 @@ func (r *recovery) replay() error {
 		}
 		if !whole {
 			break
+		}
+	}
+	if !r.any { // the head was begun, and not with a list yet
+		var err error
+		if r.cold, _, err = lastCold(r.s.o.FS, r.c, r.s.segs.size); err != nil {
+			return err
 		}
 	}
 	r.next = max(r.next, r.s.x.highestIno()+1)
@@ -170,13 +183,18 @@ func (r *recovery) segment(i int) (bool, error) {
 
 // batch takes one batch of the log.
 func (r *recovery) batch(b *logBatch) error {
-	r.last = lastBatch{covers: b.covers()}
+	r.last, r.any = lastBatch{covers: b.covers()}, true
 	r.synced = max(r.synced, b.commit.synced)
 	for i := range b.frames {
 		f := &b.frames[i]
 		switch {
 		case f.typ == frameTrim:
 			r.old = max(r.old, binary.LittleEndian.Uint64(f.payload))
+		case f.typ == frameCold:
+			var err error
+			if r.cold, err = decodeCold(f.payload, r.s.segs.size); err != nil {
+				return fmt.Errorf("%s at %d: %w", segName(b.pos.seg), b.locs[i].off, err)
+			}
 		case f.typ == frameSeal:
 			r.last.sealed = true
 		case f.typ.record():
@@ -308,6 +326,9 @@ func (r *recovery) verdict() error {
 // what is not part of the log out of the way, and sets the head.
 func (r *recovery) settle() error {
 	s := r.s
+	if err := r.loadCold(); err != nil {
+		return err
+	}
 	if s.why = r.verdict(); s.why != nil {
 		if len(r.damage) > 0 {
 			s.o.Log.Error("the store is damaged and opens read-only", "store", s.dir, "err", s.why)

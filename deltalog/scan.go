@@ -136,6 +136,9 @@ func (s *scanner) frame(off int64, f *frame) ([]byte, error) {
 	if err := decodeFrameHeader(h, s.salt, f); err != nil {
 		return nil, err
 	}
+	if f.flags&flagRelocated != 0 {
+		return nil, badFrame("a relocated %s frame in a hot segment", f.typ)
+	}
 	if f.lsn != s.lsn {
 		return nil, badFrame("LSN %d where %d should be", f.lsn, s.lsn)
 	}
@@ -204,7 +207,7 @@ func lookAhead(r io.ReaderAt, h *segHeader, from, end int64, lsn LSN) (last int6
 			return last, synced, err
 		}
 		for i := 0; i < min(scanChunk, len(p)); i += 8 {
-			if p[i] == 0 || p[i] > byte(frameDone) { // most places: no frame type
+			if p[i] == 0 || p[i] > byte(frameLast) { // most places: no frame type
 				continue
 			}
 			var f frame

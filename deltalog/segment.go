@@ -14,7 +14,7 @@ const (
 	formatVersion = 1
 
 	kindHot  = 1 // user operations
-	kindCold = 2 // reserved for the cleaner
+	kindCold = 2 // what the cleaner has moved
 
 	minSegment = 64 << 10 // Create refuses less
 	maxSegment = 64 << 20

@@ -36,7 +36,8 @@ type segments struct {
 
 	mu      sync.Mutex
 	byID    map[uint64]*segment
-	order   []uint64 // ids of the log, ascending
+	order   []uint64  // ids of the hot segments of the log, ascending
+	cold    []coldRef // the cold ones, ascending
 	retired []*segment
 	spares  []uint64 // ascending, all above those of the log
 	open    int
@@ -49,10 +50,14 @@ func newSegments(s *Store) *segments {
 		byID: map[uint64]*segment{}, nextID: 1,
 	}
 	if s.o.Limit > 0 {
-		t.most = int(max(s.o.Limit/t.size, 2))
+		t.most = int(max(s.o.Limit/t.size, leastSegments))
 	}
 	return t
 }
+
+// leastSegments is how many segments every limit allows: of data, for changes
+// that carry none, and for the cleaner.
+const leastSegments = 4
 
 // errSegmentGone means that a segment is not part of the log: it was trimmed,
 // or it is missing.
@@ -69,11 +74,43 @@ func (t *segments) add(h segHeader) *segment {
 	return seg
 }
 
+// addCold enters a cold segment.
+func (t *segments) addCold(h segHeader, ref coldRef) *segment {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	seg := &segment{id: h.id, hdr: h}
+	t.byID[h.id] = seg
+	t.cold = append(t.cold, ref)
+	t.nextID = max(t.nextID, h.id+1)
+	return seg
+}
+
+// coldRefs returns the cold segments.
+func (t *segments) coldRefs() []coldRef {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.cold)
+}
+
+// setCold replaces what is said of the cold segments. Those that are no longer
+// there leave the log: their files become spares when nobody reads them any more.
+func (t *segments) setCold(refs []coldRef) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, old := range t.cold {
+		if !slices.ContainsFunc(refs, func(r coldRef) bool { return r.id == old.id }) {
+			t.retired = append(t.retired, t.byID[old.id])
+			delete(t.byID, old.id)
+		}
+	}
+	t.cold = refs
+}
+
 // load enters the segments of the log that recovery has found, instead of those
 // that were there.
 func (t *segments) load(hdrs []segHeader) {
 	t.close()
-	t.byID, t.order = map[uint64]*segment{}, nil
+	t.byID, t.order, t.cold = map[uint64]*segment{}, nil, nil
 	for _, h := range hdrs {
 		t.add(h)
 	}
@@ -180,17 +217,37 @@ func (t *segments) oldest() uint64 {
 func (t *segments) counts() (log, spares, all int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.order), len(t.spares), t.filesLocked()
+	return t.logLocked(), len(t.spares), t.filesLocked()
 }
 
-func (t *segments) filesLocked() int { return len(t.order) + len(t.spares) + len(t.retired) }
+func (t *segments) logLocked() int { return len(t.order) + len(t.cold) }
 
-// full tells whether the log has all but one of the segments that the limit
-// allows: the last one is for changes that carry no data.
-func (t *segments) full(more int) bool {
+func (t *segments) filesLocked() int { return t.logLocked() + len(t.spares) + len(t.retired) }
+
+// full tells whether the log would have more segments than the limit allows,
+// all but spare of them.
+func (t *segments) full(more, spare int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.most > 0 && len(t.order)+more >= t.most
+	return t.most > 0 && t.logLocked()+more > t.most-spare
+}
+
+// free returns how many segments more the log may have, if there is a limit.
+func (t *segments) free() (n int, limited bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.most - t.logLocked(), t.most > 0
+}
+
+// endOf returns where the log ends in a hot segment that is not the head.
+func (t *segments) endOf(id uint64) (int64, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slices.Index(t.order, id)
+	if i < 0 || i+1 >= len(t.order) {
+		return 0, false
+	}
+	return int64(t.byID[t.order[i+1]].hdr.prevEnd), true
 }
 
 // idle tells whether there is a spare, or a file that can become one.

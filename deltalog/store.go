@@ -69,6 +69,8 @@ type Store struct {
 	appending sync.Mutex // the append lock
 	head      head       // under appending
 
+	cleaner cleaner
+
 	sync   group         // group commit
 	ino    atomic.Uint64 // next inode number
 	why    error         // why the store is read-only; set before Open returns
@@ -126,6 +128,7 @@ func openLocked(dir string, o Options, lock *storeLock) (*Store, error) {
 	}
 	s := &Store{dir: dir, o: o, sb: sb, lock: lock}
 	s.sync.init()
+	s.cleaner.footers, s.cleaner.bad = map[uint64][]sealEntry{}, map[uint64]bool{}
 	s.segs = newSegments(s)
 	if err := s.recover(); err != nil {
 		s.segs.close()

@@ -8,15 +8,23 @@ type ckptState struct {
 }
 
 // Checkpoint moves what the memtable holds into the index, and trims: segments
-// at the old end of the log of which nothing is live are freed.
+// of which nothing is live are freed, at the old end of the log and among the
+// cold ones.
 func (s *Store) Checkpoint() error {
-	s.checkpointing.Lock()
-	defer s.checkpointing.Unlock()
-	err := s.checkpointLocked()
+	err := s.checkpoint()
 	if err == nil {
-		err = s.trimLocked()
+		err = s.freeDead()
 	}
 	return s.fault("checkpoint", err)
+}
+
+func (s *Store) checkpoint() error {
+	s.checkpointing.Lock()
+	defer s.checkpointing.Unlock()
+	if err := s.checkpointLocked(); err != nil {
+		return err
+	}
+	return s.trimLocked()
 }
 
 // checkpointLocked makes the index durable as of now. The log is synced first:
@@ -29,7 +37,7 @@ func (s *Store) checkpointLocked() error {
 	}
 	h := &s.head
 	c := ckptState{h.lsn, logPos{h.seg.id, uint32(h.off)}, h.seg.hdr.before + uint64(h.off)}
-	if c.lsn == s.ckpt.lsn {
+	if keys, _ := s.x.dirty(); c.lsn == s.ckpt.lsn && keys == 0 { // the cleaner moves records and appends nothing
 		s.appending.Unlock()
 		return nil
 	}
@@ -55,7 +63,12 @@ func (s *Store) checkpointLocked() error {
 }
 
 // trimLocked frees the segments before the checkpoint of which nothing is live.
+// Once there are cold segments the cleaner does that: a tombstone may have to
+// outlive its segment.
 func (s *Store) trimLocked() error {
+	if len(s.segs.coldRefs()) > 0 {
+		return nil
+	}
 	live, ids, n := s.x.live(), s.segs.ids(), 0
 	for n < len(ids) && ids[n] < s.ckpt.pos.seg && live[ids[n]] == 0 {
 		n++
@@ -108,19 +121,31 @@ func (s *Store) moveLayersLocked(oldest uint64, live int64) error {
 	return err
 }
 
-// reclaim tries to free segments when there is no room, and tells whether
-// trying again makes sense.
-func (s *Store) reclaim() bool {
-	s.checkpointing.Lock()
-	stale := s.ckpt.lsn != s.LastLSN()
-	s.checkpointing.Unlock()
-	if !stale {
+// reclaim tries to free segments when there is no room, those first that cost
+// least, and tells whether trying again makes sense: whether there is one more
+// segment now, beside those that are to be spared.
+func (s *Store) reclaim(spare int) bool {
+	_, _, before := s.segs.counts()
+	if s.Checkpoint() != nil {
 		return false
 	}
-	_, _, before := s.segs.counts()
-	err := s.Checkpoint()
-	_, _, after := s.segs.counts()
-	return err == nil && (after < before || s.segs.idle())
+	_, limited := s.segs.free()
+	if _, _, now := s.segs.counts(); !limited {
+		return now < before || s.segs.idle()
+	}
+	for range 16 {
+		if !s.segs.full(1, spare) {
+			return true
+		}
+		v, ok := s.pick(func(a, b victim) bool { return a.live < b.live })
+		if !ok || v.live > mostLive {
+			break
+		}
+		if _, err := s.cleanOne(v, nil); err != nil {
+			break
+		}
+	}
+	return !s.segs.full(1, spare)
 }
 
 // logBytes returns the bytes ever appended, with headers and padding.

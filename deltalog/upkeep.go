@@ -96,12 +96,18 @@ func (u *upkeep) checkpoints(ctx context.Context, s *Store) {
 			return
 		}
 		keys, _ := s.x.dirty()
-		if keys < checkpointKeys && s.logBytes()-s.ckptBytes() < checkpointBytes {
-			continue
+		if keys >= checkpointKeys || s.logBytes()-s.ckptBytes() >= checkpointBytes {
+			if err := s.Checkpoint(); err != nil {
+				// The log has everything, and the next open rebuilds the index.
+				s.o.Log.Error("checkpoint", "store", s.dir, "err", err)
+				return
+			}
 		}
-		if err := s.Checkpoint(); err != nil {
-			// The log has everything, and the next open rebuilds the index.
-			s.o.Log.Error("checkpoint", "store", s.dir, "err", err)
+		if err := s.tidy(ctx); err != nil {
+			if errors.Is(err, ErrNoSpace) {
+				continue // when something is deleted there is room to clean
+			}
+			s.o.Log.Error("clean", "store", s.dir, "err", err)
 			return
 		}
 	}

@@ -24,6 +24,9 @@ import (
 //	GET  /v1/info    the summary that "info --json" prints
 //	GET  /v1/status  one change a line, as "status --json" prints them; the
 //	                 last line is {"end":true}, or {"error":"..."}
+//	POST /v1/clean?dead=FRACTION
+//	                 cleans; one line of progress for each segment that is freed,
+//	                 the last with "end":true, or with "error"
 //	POST /v1/stop    ends the server as SIGTERM does
 //
 // Errors are a status code and {"error": "..."}.
@@ -124,6 +127,7 @@ func (s *server) routes(e *export) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/info", func(w http.ResponseWriter, _ *http.Request) { s.handleInfo(w, e) })
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { handleStatus(w, e) })
+	mux.HandleFunc("POST /v1/clean", func(w http.ResponseWriter, r *http.Request) { handleClean(w, r, e) })
 	mux.HandleFunc("POST /v1/stop", s.handleStop)
 	return mux
 }

@@ -51,7 +51,7 @@ func newRoot(u *ui) *cobra.Command {
 		return &fault{Err: err, Code: exitUsage, Hint: c.CommandPath() + " --help"}
 	})
 	root.AddCommand(newServe(u), newMount(u), newUmount(u), newInfo(u), newStatus(u),
-		newFsck(u), newDump(u), newVersion(u), newExitCodes())
+		newClean(u), newFsck(u), newDump(u), newVersion(u), newExitCodes())
 	return root
 }
 

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 //	                      run as root; $NAME is its address once it is ready
 //	shutdown NAME         end it with SIGTERM, which must be clean
 //	crash NAME            end it with SIGKILL
-//	nfs ADDR[/PATH] CMD ARG...  be a client: cat, write, rm, mv, mkdir, ls
+//	nfs ADDR[/PATH] CMD ARG...  be a client: cat, write, fill, sum, rm, mv, mkdir, ls
 //	flip FILE OFFSET      invert the bits of a byte
 //	code N CMD ARG...     the command must end with this exit code
 //	takeport VAR          occupy a port for the rest of the script
@@ -257,6 +257,8 @@ func nfsCommand(c *nfs.Target, cmd string, args []string) (string, error) {
 			return "", err
 		}
 		return "", f.Close()
+	case "fill", "sum":
+		return "", fillOrSum(c, cmd, args)
 	case "rm":
 		return "", c.Remove(args[0])
 	case "mv":
@@ -273,4 +275,34 @@ func nfsCommand(c *nfs.Target, cmd string, args []string) (string, error) {
 		return b.String(), err
 	}
 	return "", fmt.Errorf("unknown command %q on %s", cmd, runtime.GOOS)
+}
+
+// fillOrSum writes as many bytes into a file as its second argument says, or reads
+// them and compares.
+func fillOrSum(c *nfs.Target, cmd string, args []string) error {
+	size, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	f, err := c.OpenFile(args[0], 0o644)
+	if err != nil {
+		return err
+	}
+	want, got := make([]byte, 256<<10), make([]byte, 256<<10)
+	for i := range want {
+		want[i] = byte(i) ^ byte(i>>8)
+	}
+	for size > 0 {
+		n := min(size, len(want))
+		if cmd == "fill" {
+			_, err = f.Write(want[:n])
+		} else if _, err = io.ReadFull(f, got[:n]); err == nil && !bytes.Equal(got[:n], want[:n]) {
+			err = fmt.Errorf("%s: other bytes, %d before the end", args[0], size)
+		}
+		if err != nil {
+			return err
+		}
+		size -= n
+	}
+	return f.Close()
 }

@@ -1,0 +1,435 @@
+package deltalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"time"
+)
+
+// moveBytes is how much is copied before it is synced and the index told: what
+// the cleaner holds in memory at most, but for one frame.
+const moveBytes = 4 << 20
+
+// moveAtOnce is how many pointers are moved while appends wait.
+const moveAtOnce = 64
+
+// move is a record of which there is a copy now.
+type move struct {
+	table    table
+	key      []byte // but for file data
+	layer    LayerID
+	ino      Ino
+	off, end uint64 // of file data
+	from, to loc
+}
+
+// Cleaned is what Clean has done.
+type Cleaned struct {
+	Segments int   // freed
+	Copied   int64 // bytes, with headers
+}
+
+// Clean frees segments of which at least a part of the bytes is dead (0.1: a
+// tenth), until none of those that there are now is left. Others may append
+// meanwhile. After each segment it asks more, which may be nil, whether to go on.
+func (s *Store) Clean(dead float64, more func(Cleaned) bool) (Cleaned, error) {
+	var sum Cleaned
+	s.segs.mu.Lock()
+	newest := s.segs.nextID
+	s.segs.mu.Unlock()
+	for {
+		if err := s.Checkpoint(); err != nil {
+			return sum, err
+		}
+		v, ok := s.pick(func(a, b victim) bool { return a.score() > b.score() }, func(v victim) bool {
+			return v.id < newest && 1-v.live >= dead
+		})
+		if !ok {
+			return sum, nil
+		}
+		n, err := s.cleanOne(v, nil)
+		if err != nil {
+			return sum, s.fault("clean", err)
+		}
+		sum.Segments++
+		sum.Copied += n
+		if more != nil && !more(sum) {
+			return sum, nil
+		}
+	}
+}
+
+// mostLive is how much of a segment may be live for cleaning it to be worth its
+// while: of 20 copied, one is gained.
+const mostLive = 0.95
+
+// crowded tells whether the cleaner has to work: the limit is near, or more than
+// half of a log of some size is dead. urgent: writers will wait soon.
+func (s *Store) crowded() (yes, urgent bool) {
+	free, limited := s.segs.free()
+	n, _, _ := s.segs.counts()
+	live := float64(total(s.x.live())) / float64(s.segs.size)
+	if limited {
+		yes, urgent = free <= 4, free <= 3
+	}
+	return yes || float64(n)-live > max(16, live), urgent
+}
+
+// tidy cleans in the background as long as it is crowded. It does as much as it
+// rests, unless it is urgent.
+func (s *Store) tidy(ctx context.Context) error {
+	for ctx.Err() == nil {
+		yes, urgent := s.crowded()
+		if !yes {
+			return nil
+		}
+		if err := s.Checkpoint(); err != nil {
+			return err
+		}
+		v, ok := s.pick(func(a, b victim) bool { return a.score() > b.score() }, func(v victim) bool { return v.live < mostLive })
+		if !ok {
+			return nil
+		}
+		began := time.Now()
+		pace := func() {
+			if rest := time.Since(began); !urgent {
+				select {
+				case <-ctx.Done():
+				case <-time.After(rest):
+				}
+			}
+			began = time.Now()
+		}
+		if _, err := s.cleanOne(v, pace); err != nil && !errors.Is(err, ErrDamaged) {
+			return err
+		}
+		if err := s.segs.stock(); err != nil && !errors.Is(err, ErrNoSpace) {
+			return err
+		}
+	}
+	return nil
+}
+
+// freeDead frees segments of which nothing is live, once there are cold ones.
+func (s *Store) freeDead() error {
+	for len(s.segs.coldRefs()) > 0 {
+		v, ok := s.pick(nil, func(v victim) bool { return v.live == 0 })
+		if !ok {
+			return nil
+		}
+		if _, err := s.cleanOne(v, nil); err != nil && !errors.Is(err, ErrDamaged) {
+			return err
+		}
+	}
+	return nil
+}
+
+// victim is a segment that could be cleaned.
+type victim struct {
+	id   uint64
+	cold bool
+	live float64 // part of its bytes
+	age  float64 // how long it has been as it is, in bytes of log
+}
+
+// score is what cleaning is worth, by cost and benefit: Rosenblum and Ousterhout,
+// "The Design and Implementation of a Log-Structured File System", section 3.5.
+// The root of the age, for the hot log can only be cleaned from its old end, and
+// is so long that what lies there is old: measured, TestWriteCost.
+func (v victim) score() float64 { return (1 - v.live) * math.Sqrt(v.age) / (1 + v.live) }
+
+// victims returns the segments that could be cleaned: the oldest hot one, for
+// the hot log must stay in one piece, and all cold ones.
+func (s *Store) victims() []victim {
+	live, size := s.x.live(), float64(s.segs.size)
+	now := float64(s.logBytes())
+	s.checkpointing.Lock()
+	done := s.ckpt.pos.seg
+	s.checkpointing.Unlock()
+	var vs []victim
+	s.segs.mu.Lock()
+	defer s.segs.mu.Unlock()
+	if id := s.segs.order[0]; len(s.segs.order) > 1 && id < done && !s.cleaner.bad[id] {
+		vs = append(vs, victim{id: id, live: min(float64(live[id])/size, 1), age: now - float64(s.segs.byID[id].hdr.before)})
+	}
+	for _, r := range s.segs.cold {
+		if s.cleaner.headOf(r.id) != nil || s.cleaner.bad[r.id] {
+			continue
+		}
+		vs = append(vs, victim{id: r.id, cold: true, live: min(float64(live[r.id])/size, 1), age: now - float64(s.segs.byID[r.id].hdr.before)})
+	}
+	return vs
+}
+
+// pick returns the best of the segments that are good.
+func (s *Store) pick(better func(a, b victim) bool, good ...func(victim) bool) (best victim, ok bool) {
+	s.cleaner.mu.Lock()
+	defer s.cleaner.mu.Unlock()
+	for _, v := range s.victims() {
+		if slices.ContainsFunc(good, func(g func(victim) bool) bool { return !g(v) }) {
+			continue
+		}
+		if !ok || better != nil && better(v, best) {
+			best, ok = v, true
+		}
+	}
+	return best, ok
+}
+
+// cleanOne copies what is live in a segment, and frees it. One that somebody has
+// freed meanwhile is freed already. rest, which may be nil, is called now and then.
+func (s *Store) cleanOne(v victim, rest func()) (copied int64, err error) {
+	s.cleaner.mu.Lock()
+	defer s.cleaner.mu.Unlock()
+	if err := s.usable(); err != nil {
+		return 0, err
+	}
+	if !slices.ContainsFunc(s.victims(), func(now victim) bool { return now.id == v.id }) {
+		return 0, nil
+	}
+	m := &mover{s: s, id: v.id, head: fromHot, rest: rest}
+	if v.cold {
+		m.head = fromCold
+	}
+	if err := m.run(v); err != nil {
+		if errors.Is(err, ErrDamaged) {
+			s.cleaner.bad[v.id] = true
+			s.o.Log.Error("a segment cannot be cleaned", "store", s.dir, "err", err)
+		}
+		return m.copied, err
+	}
+	s.checkpointing.Lock()
+	defer s.checkpointing.Unlock()
+	if !plantFreeEarly {
+		if err := s.checkpointLocked(); err != nil {
+			return m.copied, err
+		}
+	}
+	return m.copied, s.freeLocked(v)
+}
+
+// freeLocked takes a segment of which nothing is live out of the log. Both
+// cleaner.mu and checkpointing are held.
+func (s *Store) freeLocked(v victim) error {
+	if n := s.x.live()[v.id]; n != 0 && !plantFreeEarly && !plantNoCAS {
+		return fmt.Errorf("%s: %d bytes of it are still live", segName(v.id), n)
+	}
+	refs, oldest := s.coldNow(), uint64(0)
+	if v.cold {
+		refs = slices.DeleteFunc(refs, func(r coldRef) bool { return r.id == v.id })
+	} else {
+		ids := s.segs.ids()
+		if len(ids) < 2 || ids[0] != v.id {
+			return fmt.Errorf("%s: it is not the oldest segment of the log", segName(v.id))
+		}
+		oldest = ids[1]
+	}
+	if err := s.logCold(refs, oldest); err != nil {
+		return err
+	}
+	s.segs.setCold(refs)
+	delete(s.cleaner.footers, v.id)
+	if oldest != 0 {
+		s.segs.retire(oldest)
+	}
+	s.o.Log.Debug("cleaned", "store", s.dir, "segment", v.id, "cold", v.cold, "live", v.live)
+	return s.segs.drop()
+}
+
+// mover copies what is live in one segment.
+type mover struct {
+	s      *Store
+	id     uint64
+	head   int // that it copies to
+	moves  []move
+	copied int64
+	buf    int64 // bytes copied and not synced
+	rest   func()
+}
+
+func (m *mover) run(v victim) error {
+	seg, err := m.s.segs.acquire(v.id)
+	if err != nil {
+		return err
+	}
+	defer m.s.segs.release(seg)
+	if v.cold {
+		refs := m.s.segs.coldRefs()
+		i := slices.IndexFunc(refs, func(r coldRef) bool { return r.id == v.id })
+		if i < 0 {
+			return fmt.Errorf("%s: %w", segName(v.id), errSegmentGone)
+		}
+		err = scanCold(seg.f, &seg.hdr, segHeaderSize, int64(refs[i].end), m.frame)
+	} else {
+		end, ok := m.s.segs.endOf(v.id)
+		if !ok {
+			return fmt.Errorf("%s: %w", segName(v.id), errSegmentGone)
+		}
+		sc := newScanner(seg.f, &seg.hdr, end)
+		for err == nil {
+			var b *logBatch
+			if b, err = sc.batch(); err != nil {
+				break
+			}
+			for i := range b.frames {
+				if err = m.frame(&b.frames[i], b.locs[i]); err != nil {
+					break
+				}
+			}
+		}
+		if err == io.EOF {
+			err = nil
+		}
+	}
+	if err == nil {
+		err = m.flush()
+	}
+	if errors.Is(err, errFrame) || errors.Is(err, errTruncated) {
+		return fmt.Errorf("%w: %s: %w", ErrDamaged, segName(v.id), err)
+	}
+	return err
+}
+
+// frame copies a frame of the victim, or what is live of it.
+func (m *mover) frame(f *frame, at loc) error {
+	switch {
+	case f.typ.tombstone():
+		hides, err := m.s.hides(f, m.id)
+		if err != nil || !hides {
+			return err
+		}
+		_, err = m.put(f, nil)
+		return err
+	case f.typ == frameData:
+		return m.data(f, at)
+	case !f.typ.record():
+		return nil
+	}
+	mv := move{from: at}
+	mv.table, mv.key = keyOfFrame(f)
+	val, _, err := m.s.x.lookup(mv.table, mv.key)
+	if err != nil || val == nil || valuePointer(val) != at {
+		return err
+	}
+	if mv.to, err = m.put(f, nil); err != nil {
+		return err
+	}
+	return m.moved(mv)
+}
+
+// keyOfFrame returns where the index has the record of a frame that is neither
+// file data nor a tombstone.
+func keyOfFrame(f *frame) (table, []byte) {
+	switch f.typ {
+	case frameEntry:
+		return tableEntry, keyOfEntry(f.layer, f.ino, f.offset, f.payload[:f.length])
+	case frameOrigin:
+		return tableOrigin, keyOfIno(f.layer, f.ino)
+	case frameLayer:
+		return tableLayer, keyOfLayer(f.layer)
+	}
+	return tableInode, keyOfIno(f.layer, f.ino)
+}
+
+// data copies the ranges of a DATA frame that files still show.
+func (m *mover) data(f *frame, at loc) error {
+	var parts []extent
+	err := m.s.x.extents(f.layer, f.ino, int64(f.offset), int64(f.length), func(e extent) bool {
+		if e.seg == at.seg && e.frameOff == at.off && e.lsn == f.lsn {
+			if n := len(parts); n > 0 && parts[n-1].end() == e.off {
+				parts[n-1].length += e.length
+			} else {
+				parts = append(parts, e)
+			}
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	data := f.data()
+	for _, e := range parts {
+		part := *f
+		part.offset, part.length = e.off, e.length
+		to, err := m.put(&part, data[e.off-f.offset:][:e.length])
+		if err != nil {
+			return err
+		}
+		err = m.moved(move{table: tableExtent, layer: f.layer, ino: f.ino, off: e.off, end: e.end(), from: at, to: to})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put copies a frame into the cold head, beginning one if need be.
+func (m *mover) put(f *frame, data []byte) (loc, error) {
+	s := m.s
+	space := frameHeaderSize + pad8(max(int(f.size), tableSize(len(data))+len(data)))
+	if h := s.cleaner.heads[m.head]; h != nil && !h.fits(space, s.segs.size) {
+		if err := m.flush(); err != nil {
+			return loc{}, err
+		}
+		if err := s.sealCold(m.head); err != nil {
+			return loc{}, err
+		}
+	}
+	if s.cleaner.heads[m.head] == nil {
+		if err := s.beginCold(m.head); err != nil {
+			return loc{}, err
+		}
+	}
+	to := s.cleaner.heads[m.head].put(f, data)
+	m.copied += int64(to.size)
+	s.cleaner.copied += int64(to.size)
+	m.buf += int64(to.size)
+	return to, nil
+}
+
+func (m *mover) moved(mv move) error {
+	m.moves = append(m.moves, mv)
+	if m.buf < moveBytes {
+		return nil
+	}
+	return m.flush()
+}
+
+// flush makes the copies durable and then tells the index. A record that has
+// changed since it was copied stays where it is now.
+func (m *mover) flush() error {
+	s := m.s
+	if err := s.flushCold(m.head); err != nil {
+		return err
+	}
+	if s.cleaner.copying != nil {
+		s.cleaner.copying()
+	}
+	for moves := m.moves; len(moves) > 0; {
+		n := min(len(moves), moveAtOnce)
+		if err := s.relocate(moves[:n]); err != nil {
+			return err
+		}
+		moves = moves[n:]
+	}
+	m.moves, m.buf = m.moves[:0], 0
+	if m.rest != nil {
+		m.rest()
+	}
+	return nil
+}
+
+func (s *Store) relocate(moves []move) error {
+	s.appending.Lock()
+	defer s.appending.Unlock()
+	for i := range moves {
+		if err := s.x.relocate(&moves[i]); err != nil {
+			return s.sync.poison(fmt.Errorf("index: %w", err))
+		}
+	}
+	return nil
+}
