@@ -70,7 +70,7 @@ func (s *Store) Append(b *Batch) (LSN, error) {
 	}
 	b.sum(s.sync.salt.Load()) // most likely the right one; finish sees to it
 	// The cleaner's lists must fit too, two of them: see beginCold and freeLocked.
-	reserve := ctlReserve + 2*coldSpace(len(s.segs.coldRefs())+1)
+	reserve := ctlReserve + 2*coldSpace(s.segs.colds()+1)
 	lsn, err := s.append(b, reserve)
 	for try := 0; try < 8 && errors.Is(err, ErrNoSpace) && s.reclaim(spareFor(b)); try++ {
 		lsn, err = s.append(b, reserve) // others may have taken what was freed
@@ -154,7 +154,7 @@ func (s *Store) writeFailedLocked(err error) error {
 func (s *Store) roomLocked(b *Batch, reserve int64) error {
 	h := &s.head
 	need := int64(b.space()) + reserve
-	list := coldSpace(len(s.segs.coldRefs()))
+	list := coldSpace(s.segs.colds())
 	if segHeaderSize+list+need+sealSpace(len(b.starts)) > s.segs.size {
 		return fmt.Errorf("%w: %d bytes do not fit a segment of %d", ErrTooBig, b.space(), s.segs.size)
 	}
@@ -224,12 +224,11 @@ func coldSpace(n int) int64 {
 // are any: so each segment of the log knows which there were when it was begun.
 func (s *Store) listColdLocked() error {
 	h := &s.head
-	refs := s.segs.coldRefs()
-	if len(refs) == 0 || h.off > segHeaderSize {
+	if h.off > segHeaderSize || s.segs.colds() == 0 {
 		return nil
 	}
 	h.ctl.Reset()
-	h.ctl.cold(refs)
+	h.ctl.cold(s.segs.coldRefs())
 	if err := s.writeLocked(&h.ctl); err != nil {
 		return err
 	}

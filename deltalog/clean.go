@@ -116,7 +116,7 @@ func (s *Store) tidy(ctx context.Context) error {
 
 // freeDead frees segments of which nothing is live, once there are cold ones.
 func (s *Store) freeDead() error {
-	for len(s.segs.coldRefs()) > 0 {
+	for s.segs.colds() > 0 {
 		v, ok := s.pick(nil, func(v victim) bool { return v.live == 0 })
 		if !ok {
 			return nil

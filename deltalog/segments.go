@@ -92,6 +92,13 @@ func (t *segments) coldRefs() []coldRef {
 	return slices.Clone(t.cold)
 }
 
+// colds returns how many cold segments there are.
+func (t *segments) colds() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.cold)
+}
+
 // setCold replaces what is said of the cold segments. Those that are no longer
 // there leave the log: their files become spares when nobody reads them any more.
 func (t *segments) setCold(refs []coldRef) {

@@ -150,6 +150,8 @@ func (s *Store) Close() error {
 		return s.fault("close", ErrClosed)
 	}
 	s.work.stop()
+	s.cleaner.mu.Lock() // a Clean under way ends behind the segment that it is at
+	defer s.cleaner.mu.Unlock()
 	var err error
 	if s.why == nil {
 		err = s.finish()

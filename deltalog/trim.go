@@ -66,7 +66,7 @@ func (s *Store) checkpointLocked() error {
 // Once there are cold segments the cleaner does that: a tombstone may have to
 // outlive its segment.
 func (s *Store) trimLocked() error {
-	if len(s.segs.coldRefs()) > 0 {
+	if s.segs.colds() > 0 {
 		return nil
 	}
 	live, ids, n := s.x.live(), s.segs.ids(), 0
