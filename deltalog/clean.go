@@ -231,9 +231,10 @@ func (s *Store) freeLocked(v victim) error {
 	if err := s.logCold(refs, oldest); err != nil {
 		return err
 	}
-	s.segs.setCold(refs)
 	delete(s.cleaner.footers, v.id)
-	if oldest != 0 {
+	if v.cold {
+		s.segs.retireCold(v.id)
+	} else {
 		s.segs.retire(oldest)
 	}
 	s.o.Log.Debug("cleaned", "store", s.dir, "segment", v.id, "cold", v.cold, "live", v.live)

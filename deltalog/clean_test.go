@@ -342,6 +342,88 @@ func TestChangedWhileMoved(t *testing.T) {
 	}
 }
 
+// rotatedMeanwhile has others fill segments between each list of cold segments and
+// its sync, and kills the process after each: the store is whole, with its index and
+// without.
+func rotatedMeanwhile() error {
+	s, dir, err := manualStore()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	defer s.Close()
+	fill := s.NewIno()
+	for i := range 40 {
+		var b Batch
+		b.Inode(MainLayer, s.NewIno(), &Inode{Mode: TypeRegular, Size: uint64(i)})
+		b.Data(MainLayer, fill, int64(i)*9000, bytes.Repeat([]byte{byte(i)}, 9000))
+		if _, err := s.Append(&b); err != nil {
+			return err
+		}
+	}
+	var failed error
+	images := 0
+	s.cleaner.listed = func() { failed = errors.Join(failed, filler(s, s.NewIno())) }
+	look := func() {
+		images++
+		failed = errors.Join(failed, sameAfterKill(s, filepath.Join(dir, fmt.Sprint("image", images))))
+	}
+	s.cleaner.copying = look
+	for range 3 {
+		if err := errors.Join(s.Checkpoint(), failed); err != nil {
+			return err
+		}
+		for _, v := range s.victims() {
+			if _, err := s.cleanOne(v, nil); err != nil {
+				return err
+			}
+			if err := s.segs.stock(); err != nil { // the file of the victim gets another name
+				return err
+			}
+			look()
+		}
+	}
+	if images < 10 {
+		return fmt.Errorf("only %d images", images)
+	}
+	return failed
+}
+
+// sameAfterKill opens what a killed process has left, and compares.
+func sameAfterKill(s *Store, image string) error {
+	want, err := s.x.digest()
+	if err = errors.Join(err, os.CopyFS(image, os.DirFS(s.dir))); err != nil {
+		return err
+	}
+	for _, rebuild := range []bool{false, true} {
+		if rebuild {
+			if err := removeBolt(image); err != nil {
+				return err
+			}
+		}
+		c, err := Open(image, Options{Manual: true})
+		if err != nil {
+			return err
+		}
+		got, err := c.x.digest()
+		info, ierr := c.Info()
+		err = errors.Join(err, ierr, c.checkPlaces(), c.Close())
+		if err == nil && (got != want || info.ReadOnly != "") {
+			err = fmt.Errorf("killed, index made anew %v: the same %v; %s", rebuild, got == want, info.ReadOnly)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestRotatedMeanwhile(t *testing.T) {
+	if err := rotatedMeanwhile(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFlippedBits: a flipped bit in a cold segment is found by fsck, if it is in what
 // is part of the log, and what is read is right or an error; cleaning goes on with
 // the other segments, and without an index the store does not pretend to be whole.

@@ -28,6 +28,7 @@ type cleaner struct {
 	footers map[uint64][]sealEntry
 	bad     map[uint64]bool // segments that are damaged: they stay as they are
 	copied  int64           // bytes, with headers, since the store was opened
+	listed  func()          // of tests: called when a list was appended and is not durable yet
 	copying func()          // of tests: called when copies are durable and the index does not know of them yet
 }
 
@@ -88,10 +89,11 @@ func (s *Store) beginCold(k int) error {
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	}
 	ref := coldRef{id: id, end: segHeaderSize}
+	s.segs.addCold(hdr)
 	if err := s.logCold(append(s.coldNow(), ref), 0); err != nil {
+		s.segs.retireCold(id)
 		return err
 	}
-	s.segs.addCold(hdr, ref)
 	seg, err := s.segs.acquire(id)
 	if err != nil {
 		return s.sync.poison(err)
@@ -101,7 +103,9 @@ func (s *Store) beginCold(k int) error {
 }
 
 // logCold logs which cold segments are part of the log, and which hot segment is
-// the oldest if that changes. It is durable when this returns.
+// the oldest if that changes. It is durable when this returns. A segment that is
+// begun behind the list, by whoever appends next, must say the same: so both
+// change under the append lock.
 func (s *Store) logCold(refs []coldRef, oldest uint64) error {
 	slices.SortFunc(refs, func(a, b coldRef) int {
 		if a.id < b.id {
@@ -114,11 +118,23 @@ func (s *Store) logCold(refs []coldRef, oldest uint64) error {
 		b.trim(oldest)
 	}
 	b.cold(refs)
-	lsn, err := s.append(&b, 0)
+	s.appending.Lock()
+	lsn, err := s.appendLocked(&b, 0)
+	if err == nil && !plantListLate {
+		s.segs.setCold(refs, oldest)
+	}
+	s.appending.Unlock()
 	if err != nil {
 		return err
 	}
-	return s.Sync(lsn)
+	if s.cleaner.listed != nil {
+		s.cleaner.listed()
+	}
+	err = s.Sync(lsn)
+	if plantListLate {
+		s.segs.setCold(refs, oldest)
+	}
+	return err
 }
 
 // coldNow returns the list of cold segments as it is now.
@@ -217,7 +233,7 @@ func (s *Store) dropCold(k int, seal uint32) {
 			refs[i].seal = seal
 		}
 	}
-	s.segs.setCold(refs)
+	s.segs.setCold(refs, 0)
 	s.segs.release(h.seg)
 	s.cleaner.heads[k] = nil
 }

@@ -19,5 +19,6 @@ const (
 	plantSkipColdSync   = false // what the cleaner copies is not synced
 	plantDropTombstone  = false // the cleaner drops every tombstone
 	plantNoCAS          = false // the cleaner moves a pointer whatever it points to by then
+	plantListLate       = false // a segment that is begun behind a list of cold segments has an older one
 	plantFreeEarly      = false // a segment is freed before a checkpoint has passed the move
 )

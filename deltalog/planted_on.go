@@ -18,4 +18,5 @@ var (
 	plantDropTombstone  bool
 	plantNoCAS          bool
 	plantFreeEarly      bool
+	plantListLate       bool
 )

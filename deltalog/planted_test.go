@@ -37,6 +37,7 @@ func plantedBugs() []plantedBug {
 		{"do not sync what the cleaner copies", &plantSkipColdSync, crash, 0},
 		{"drop every tombstone", &plantDropTombstone, func(uint64) error { return tombstones() }, 0},
 		{"free a segment before the checkpoint that has passed it", &plantFreeEarly, crash, 0},
+		{"an older list of cold segments behind a newer one", &plantListLate, func(uint64) error { return rotatedMeanwhile() }, 0},
 		{"move a pointer that points elsewhere by now", &plantNoCAS, func(uint64) error { return changedWhileMoved() }, 0},
 	}
 }

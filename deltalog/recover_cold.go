@@ -14,6 +14,8 @@ import (
 // when the process died is taken as far as its frames are valid: the index may
 // know of more than the list does. Nothing is added to it any more.
 func (r *recovery) loadCold() error {
+	there := make([]coldRef, 0, len(r.cold))
+	defer func() { r.s.segs.setCold(there, 0) }()
 	for i := range r.cold {
 		ref := &r.cold[i]
 		f := r.v.findCold(ref.id)
@@ -25,13 +27,13 @@ func (r *recovery) loadCold() error {
 			r.damage = append(r.damage, &damage{segName(ref.id), -1, why})
 			continue
 		}
-		r.s.segs.addCold(f.hdr, *ref)
-		if ref.seal != 0 || r.s.o.ReadOnly {
-			continue
+		r.s.segs.addCold(f.hdr)
+		if ref.seal == 0 && !r.s.o.ReadOnly {
+			if err := r.growCold(ref); err != nil {
+				return err
+			}
 		}
-		if err := r.growCold(ref); err != nil {
-			return err
-		}
+		there = append(there, *ref)
 	}
 	return nil
 }
@@ -63,13 +65,6 @@ func (r *recovery) growCold(ref *coldRef) error {
 		return err
 	}
 	ref.end = uint32(end)
-	refs := r.s.segs.coldRefs()
-	for i := range refs {
-		if refs[i].id == ref.id {
-			refs[i].end = ref.end
-		}
-	}
-	r.s.segs.setCold(refs)
 	return nil
 }
 

@@ -37,7 +37,8 @@ type segments struct {
 	mu      sync.Mutex
 	byID    map[uint64]*segment
 	order   []uint64  // ids of the hot segments of the log, ascending
-	cold    []coldRef // the cold ones, ascending
+	cold    []coldRef // the cold ones, ascending; what COLD frames list. Changed under the append lock, or by who has the cleaner
+	trimmed uint64    // the log says that what is below is not part of it; it may be in order still
 	retired []*segment
 	spares  []uint64 // ascending, all above those of the log
 	open    int
@@ -74,15 +75,12 @@ func (t *segments) add(h segHeader) *segment {
 	return seg
 }
 
-// addCold enters a cold segment.
-func (t *segments) addCold(h segHeader, ref coldRef) *segment {
+// addCold enters a cold segment, which is not listed yet.
+func (t *segments) addCold(h segHeader) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	seg := &segment{id: h.id, hdr: h}
-	t.byID[h.id] = seg
-	t.cold = append(t.cold, ref)
+	t.byID[h.id] = &segment{id: h.id, hdr: h}
 	t.nextID = max(t.nextID, h.id+1)
-	return seg
 }
 
 // coldRefs returns the cold segments.
@@ -99,18 +97,21 @@ func (t *segments) colds() int {
 	return len(t.cold)
 }
 
-// setCold replaces what is said of the cold segments. Those that are no longer
-// there leave the log: their files become spares when nobody reads them any more.
-func (t *segments) setCold(refs []coldRef) {
+// setCold replaces what is said of the cold segments, and, unless it is 0, which
+// hot segment is the oldest. Whoever reads others meanwhile goes on.
+func (t *segments) setCold(refs []coldRef, oldest uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, old := range t.cold {
-		if !slices.ContainsFunc(refs, func(r coldRef) bool { return r.id == old.id }) {
-			t.retired = append(t.retired, t.byID[old.id])
-			delete(t.byID, old.id)
-		}
-	}
-	t.cold = refs
+	t.cold, t.trimmed = refs, max(t.trimmed, oldest)
+}
+
+// retireCold takes a cold segment out of the log that is not listed, durably. Its
+// file becomes a spare when nobody reads it any more.
+func (t *segments) retireCold(id uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.retired = append(t.retired, t.byID[id])
+	delete(t.byID, id)
 }
 
 // load enters the segments of the log that recovery has found, instead of those
@@ -217,7 +218,7 @@ func (t *segments) oldest() uint64 {
 	if len(t.order) == 0 {
 		return 0
 	}
-	return t.order[0]
+	return max(t.order[0], t.trimmed)
 }
 
 // counts returns the segments of the log, the spares, and all files.
