@@ -223,6 +223,9 @@ func (s *Store) freeLocked(v victim) error {
 		refs = slices.DeleteFunc(refs, func(r coldRef) bool { return r.id == v.id })
 	} else {
 		ids := s.segs.ids()
+		if ids[0] > v.id {
+			return nil // all of it died meanwhile, and it was trimmed
+		}
 		if len(ids) < 2 || ids[0] != v.id {
 			return fmt.Errorf("%s: it is not the oldest segment of the log", segName(v.id))
 		}

@@ -78,7 +78,15 @@ func (s *Store) trimLocked() error {
 	}
 	var b Batch
 	b.trim(ids[n])
-	lsn, err := s.append(&b, 0)
+	// Under the append lock, as the first list of cold segments is: what is copied
+	// after that list is live, and so in none of these.
+	s.appending.Lock()
+	if s.segs.colds() > 0 {
+		s.appending.Unlock()
+		return nil
+	}
+	lsn, err := s.appendLocked(&b, 0)
+	s.appending.Unlock()
 	if err != nil {
 		return err
 	}
