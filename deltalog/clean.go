@@ -257,6 +257,9 @@ type mover struct {
 
 func (m *mover) run(v victim) error {
 	seg, err := m.s.segs.acquire(v.id)
+	if errors.Is(err, errSegmentGone) {
+		return nil // all of it died meanwhile, and it was trimmed
+	}
 	if err != nil {
 		return err
 	}
@@ -271,7 +274,7 @@ func (m *mover) run(v victim) error {
 	} else {
 		end, ok := m.s.segs.endOf(v.id)
 		if !ok {
-			return fmt.Errorf("%s: %w", segName(v.id), errSegmentGone)
+			return nil // trimmed
 		}
 		sc := newScanner(seg.f, &seg.hdr, end)
 		for err == nil {
