@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -214,6 +215,20 @@ func TestSquash(t *testing.T) {
 		c.from = &k.from
 		if !c.authorize() || c.cred.uid != k.want || c.cred.in(7) != k.inGroup7 {
 			t.Errorf("uid %d from %+v: %+v", k.uid, k.from, c.cred)
+		}
+	}
+	for _, k := range []struct {
+		from client
+		in0  bool
+	}{{client{}, true}, {client{squash: true}, false}, {client{squash: true, fixed: &cred{uid: 5, groups: []uint32{0, 7}}}, false}} {
+		c := callBy(1000)
+		c.rpc.Cred.GID, c.rpc.Cred.GIDs, c.rpc.Cred.NGIDs = 0, [16]uint32{0, 7, 0}, 3
+		c.from = &k.from
+		if !c.authorize() || c.cred.in(0) != k.in0 || !c.cred.in(7) {
+			t.Errorf("a caller in root's group from %+v: %+v", k.from, c.cred)
+		}
+		if f := k.from.fixed; f != nil && !slices.Contains(f.groups, 0) {
+			t.Error("what is known of the connection was changed")
 		}
 	}
 	c := &call{from: &client{}} // AUTH_NONE

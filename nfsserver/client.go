@@ -49,7 +49,7 @@ type Access struct {
 type client struct {
 	addr   netip.Addr
 	local  bool  // on this machine: may see what is not durable yet
-	squash bool  // root becomes nobody
+	squash bool  // root, and root's group, become nobody
 	fixed  *cred // not nil: everybody is this one
 }
 
@@ -155,10 +155,24 @@ func (c *call) authorize() bool {
 	if c.from.fixed != nil {
 		c.cred = *c.from.fixed
 	}
-	if c.from.squash && c.cred.uid == 0 {
-		c.cred = cred{uid: nobody, gid: nobody}
+	if c.from.squash {
+		c.cred.squash()
 	}
 	return true
+}
+
+// squash makes root nobody, and takes root's group from anybody else.
+func (c *cred) squash() {
+	if c.uid == 0 {
+		*c = cred{uid: nobody, gid: nobody}
+		return
+	}
+	if c.gid == 0 {
+		c.gid = nobody
+	}
+	if slices.Contains(c.groups, 0) { // they may be shared with other calls
+		c.groups = slices.DeleteFunc(slices.Clone(c.groups), func(g uint32) bool { return g == 0 })
+	}
 }
 
 // When a change must be durable.

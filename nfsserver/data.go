@@ -59,7 +59,7 @@ func (c *call) write(d *wire.XDR) {
 	if a.Code(d); !d.OK() {
 		return
 	}
-	data := a.Data[:min(len(a.Data), int(a.Count))]
+	data := a.Data[:min(uint64(len(a.Data)), uint64(a.Count))]
 	r := wire.WriteRes{Committed: wire.Unstable, Verifier: c.s.writeVerifier()}
 	var ch billyfs.Change
 	o, err := c.open(a.File, mayWrite)
