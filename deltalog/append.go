@@ -93,6 +93,11 @@ func (s *Store) appendLocked(b *Batch, reserve int64) (LSN, error) {
 	if err := s.usable(); err != nil {
 		return 0, err
 	}
+	if !b.inner {
+		if err := s.x.checkLayers(b); err != nil {
+			return 0, err
+		}
+	}
 	h := &s.head
 	if err := s.roomLocked(b, reserve); err != nil {
 		return 0, err

@@ -20,6 +20,7 @@ type Batch struct {
 	starts []int  // where the frames begin in buf
 	tag    []byte
 	data   bool   // holds file data
+	inner  bool   // of the store itself: may write to frozen layers
 	salt   uint32 // payload checksums were computed with it; 0: not yet
 	err    error  // the first limit that was broken
 }
@@ -30,7 +31,7 @@ func (b *Batch) Reset() {
 		b.buf = nil
 	}
 	b.buf, b.starts, b.tag = b.buf[:0], b.starts[:0], b.tag[:0]
-	b.data, b.salt, b.err = false, 0, nil
+	b.data, b.inner, b.salt, b.err = false, false, 0, nil
 }
 
 // Inode writes the whole record of an inode.
@@ -55,7 +56,8 @@ func (b *Batch) Entry(l LayerID, dir Ino, cookie uint64, name string, e Entry) {
 	b.end()
 }
 
-// EntryGone removes the entry or whiteout of a name.
+// EntryGone removes the layer's entry or whiteout of a name. What a layer below
+// holds for it shows then: see Store.RemoveEntry.
 func (b *Batch) EntryGone(l LayerID, dir Ino, cookie uint64, name string) {
 	if !b.nameOK(name) {
 		return
@@ -95,7 +97,8 @@ func (b *Batch) Truncate(l LayerID, ino Ino, length uint64) {
 	b.end()
 }
 
-// Drop removes the record and all data of an inode; its origin stays.
+// Drop removes the layer's record and all data of an inode; its origin stays.
+// What a layer below holds shows then: see Store.RemoveInode.
 func (b *Batch) Drop(l LayerID, ino Ino) {
 	b.begin(&frame{typ: frameDrop, ino: ino, layer: l})
 	b.end()
@@ -120,6 +123,12 @@ func (b *Batch) Layer(r Layer) {
 	}
 	b.begin(&frame{typ: frameLayer, layer: r.ID})
 	b.buf = appendLayer(b.buf, r)
+	b.end()
+}
+
+// layerGone says that there is no such layer any more, nor anything in it.
+func (b *Batch) layerGone(id LayerID) {
+	b.begin(&frame{typ: frameLayerGone, layer: id})
 	b.end()
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 
 	"deltafs/deltalog/simdisk"
 )
@@ -13,6 +14,7 @@ type crashTally struct {
 	histories, crashes, again                 int
 	trims, rotations, recycled, reopen, kills int
 	cleanedHot, cleanedCold                   int
+	restacks, settles                         int
 	images                                    map[[2]uint64]bool // disk and index
 	seen                                      map[state]bool
 }
@@ -75,6 +77,7 @@ func runHistory(seed uint64, p crashPlan, t *crashTally) error {
 	if w != nil {
 		t.trims, t.rotations, t.recycled = t.trims+w.trims, t.rotations+w.rotations, t.recycled+w.recycled
 		t.reopen, t.kills = t.reopen+w.reopens, t.kills+w.kills
+		t.restacks, t.settles = t.restacks+w.restacks, t.settles+w.settles
 		t.cleanedHot, t.cleanedCold = t.cleanedHot+w.cleanedHot, t.cleanedCold+w.cleanedCold
 	}
 	if err != nil {
@@ -189,7 +192,7 @@ func (a *after) open() error {
 	if info.ReadOnly != "" {
 		return fmt.Errorf("a crash alone made the store read-only: %s", info.ReadOnly)
 	}
-	got, err := readOracle(s, lifeLayers, a.w.files)
+	got, err := readOracle(s, a.w.files)
 	if err != nil {
 		return fmt.Errorf("read after recovery: %w", err)
 	}
@@ -217,6 +220,9 @@ func (a *after) rebuild() error {
 	s, err := Open(lifeDir, a.w.optionsOf(img, newCrashKV(img, nil)))
 	if err != nil {
 		return fmt.Errorf("open without an index: %w", err)
+	}
+	if _, err := a.s.x.sweep(math.MaxInt); err != nil { // what a rebuilt index has not
+		return fmt.Errorf("sweep: %w", err)
 	}
 	want, err := a.s.x.digest()
 	if err != nil {
@@ -247,12 +253,17 @@ func (a *after) rebuild() error {
 // goOn writes, syncs, crashes with the loss of everything else, and looks
 // whether it is all there.
 func (a *after) goOn() error {
-	e := edit{kind: "origin", l: MainLayer, ino: 99, origin: Origin{Parent: 1, Name: "after the crash"}}
-	d := edit{kind: "data", l: MainLayer, ino: 100, off: 3000, data: []byte("after the crash")}
+	e := edit{kind: "origin", l: mainView, ino: 99, origin: Origin{Parent: 1, Name: "after the crash"}}
+	i := edit{kind: "inode", l: mainView, ino: 98, rec: Inode{Mode: TypeRegular}}
+	d := edit{kind: "data", l: mainView, ino: 98, off: 3000, data: []byte("after the crash")}
 	a.d.Mark(markStop{})
 	var b Batch
-	e.put(&b)
-	d.put(&b)
+	drafts := drafts{}
+	for _, e := range []edit{e, i, d} {
+		if err := e.put(a.s, &b, drafts); err != nil {
+			return err
+		}
+	}
 	lsn, err := a.s.Append(&b)
 	if err != nil {
 		return fmt.Errorf("append after recovery: %w", err)
@@ -262,13 +273,14 @@ func (a *after) goOn() error {
 	}
 	want := a.w.at(a.n)
 	want.apply(e)
+	want.apply(i)
 	want.apply(d)
 	img := a.d.CrashAt(len(a.d.Trace()), simdisk.LoseAll)
 	s, err := Open(lifeDir, a.w.optionsOf(img, newCrashKV(img, a.kv.at)))
 	if err != nil {
 		return fmt.Errorf("open after a second crash: %w", err)
 	}
-	got, err := readOracle(s, lifeLayers, append(a.w.files, 100))
+	got, err := readOracle(s, append(a.w.files, 98))
 	if err != nil {
 		return fmt.Errorf("read after a second crash: %w", err)
 	}

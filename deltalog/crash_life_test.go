@@ -1,6 +1,7 @@
 package deltalog
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -33,8 +34,6 @@ type (
 	markStop      struct{}                  // what follows is not of the history any more
 )
 
-var lifeLayers = []LayerID{MainLayer, 7}
-
 // life is one life of a store, and what it should hold.
 type life struct {
 	seed uint64
@@ -57,6 +56,8 @@ type life struct {
 
 	trims, rotations, recycled, reopens, kills int
 	cleanedHot, cleanedCold                    int
+	restacks, settles                          int
+	views                                      LayerID // the last number given to one
 }
 
 func (w *life) options() Options {
@@ -89,6 +90,8 @@ func newLife(seed uint64) (*life, error) {
 		return w, fmt.Errorf("create: %w", err)
 	}
 	w.use(s)
+	w.views = mainView
+	w.m.set(viewKey{mainView}, true)
 	w.begin()
 	return w, nil
 }
@@ -198,6 +201,10 @@ func (w *life) step() error {
 		return w.kill()
 	case p < 37:
 		return w.clean()
+	case p < 41:
+		return w.restack()
+	case p < 43:
+		return w.settle()
 	default:
 		return w.append(w.randomBatch())
 	}
@@ -205,15 +212,25 @@ func (w *life) step() error {
 
 func (w *life) append(es []edit) error {
 	var b Batch
+	if len(es) > 0 && es[0].restacks() {
+		return w.appendBy(es, es[0].restack)
+	}
+	d := drafts{}
 	for _, e := range es {
-		e.put(&b)
+		if err := e.put(w.s, &b, d); err != nil {
+			return err
+		}
 	}
 	if w.rng.IntN(4) == 0 {
 		b.Tag([]byte("tag")[:w.rng.IntN(4)])
 	}
+	return w.appendBy(es, func(s *Store) (LSN, error) { return s.Append(&b) })
+}
+
+func (w *life) appendBy(es []edit, fn func(*Store) (LSN, error)) error {
 	n := len(w.sums)
 	w.d.Mark(markAppend(n))
-	lsn, err := w.s.Append(&b)
+	lsn, err := fn(w.s)
 	if err != nil {
 		return fmt.Errorf("append: %w", err)
 	}
@@ -239,6 +256,47 @@ func (w *life) note(lsn LSN, es []edit) {
 		}
 	}
 	w.sums, w.lsns, w.edit = append(w.sums, w.m.sum), append(w.lsns, lsn), append(w.edit, es)
+}
+
+// restack makes a snapshot or a fork, goes back to a snapshot, or gives one up.
+func (w *life) restack() error {
+	es := w.randomRestack()
+	w.restacks++
+	return w.append(es)
+}
+
+func (w *life) randomRestack() []edit {
+	lives, frozen := w.m.views(true), w.m.views(false)
+	pick := func(ls []LayerID) LayerID { return ls[w.rng.IntN(len(ls))] }
+	w.views++
+	p := w.rng.IntN(10)
+	switch {
+	case len(frozen)+len(lives) > 5 || p < 3 && len(frozen) > 0:
+		all := append(slices.Clone(frozen), lives[1:]...) // not main
+		return []edit{{kind: "forget", l: pick(all)}}
+	case p < 7 || len(frozen) == 0:
+		return []edit{{kind: "snapshot", l: w.views, from: pick(lives)}}
+	case p < 8:
+		return []edit{{kind: "fork", l: w.views, from: pick(frozen)}}
+	}
+	return []edit{{kind: "rollback", l: pick(lives), from: pick(frozen), off: int64(w.views)}}
+}
+
+// settle makes the store settle, a bit or in whole.
+func (w *life) settle() error {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	n := w.rng.IntN(40)
+	rest := func() {
+		if n--; n == 0 {
+			stop()
+		}
+	}
+	w.settles++
+	if err := w.s.Settle(ctx, rest); err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
+	return nil
 }
 
 // sync syncs up to some batch of this life.
@@ -308,7 +366,7 @@ func (w *life) reopen() error {
 	w.use(s)
 	w.reopens++
 	if w.rng.IntN(2) == 0 {
-		got, err := readOracle(s, lifeLayers, w.files)
+		got, err := readOracle(s, w.files)
 		if err != nil {
 			return err
 		}
@@ -328,7 +386,12 @@ func (w *life) kill() error {
 	var dying []edit // not known whether it was appended
 	for n := 0; n < 12 && err == nil && w.bad == nil; n++ {
 		dying = nil
-		switch w.rng.IntN(6) {
+		switch w.rng.IntN(8) {
+		case 6:
+			dying = w.randomRestack()
+			err = w.append(dying)
+		case 7:
+			err = w.settle()
 		case 0:
 			err = w.sync()
 		case 1:
@@ -353,7 +416,7 @@ func (w *life) kill() error {
 		return fmt.Errorf("open after a kill: %w", operr)
 	}
 	w.use(s)
-	got, operr := readOracle(s, lifeLayers, w.files)
+	got, operr := readOracle(s, w.files)
 	if operr != nil {
 		return fmt.Errorf("read after a kill: %w", operr)
 	}
@@ -377,10 +440,19 @@ func (w *life) sweep() error {
 	for _, k := range w.m.keys() {
 		switch k := k.(type) {
 		case inodeKey:
+			if w.m.recs[viewKey{k.l}] != any(true) {
+				continue
+			}
 			es = append(es, edit{kind: "drop", l: k.l, ino: k.ino})
 		case entryKey:
+			if w.m.recs[viewKey{k.l}] != any(true) {
+				continue
+			}
 			es = append(es, edit{kind: "gone", l: k.l, ino: k.dir, cookie: k.cookie, name: k.name})
 		case originKey:
+			if w.m.recs[viewKey{k.l}] != any(true) {
+				continue
+			}
 			es = append(es, edit{kind: "origin", l: k.l, ino: k.ino, origin: w.randomOrigin()})
 		}
 		if len(es) >= 12 {
@@ -406,8 +478,12 @@ func (w *life) randomBatch() []edit {
 	room := 56 << 10 // of a segment
 	for range 1 + w.rng.IntN(4) {
 		e := w.randomEdit()
-		if room -= len(e.data) + 512; room < 0 {
+		if room -= len(e.data) + 1024; room < 0 {
 			break
+		}
+		gone := slices.ContainsFunc(es, func(o edit) bool { return o.kind == "drop" && o.l == e.l && o.ino == e.ino })
+		if gone && (e.kind == "data" || e.kind == "truncate") {
+			continue // data needs an inode
 		}
 		es = append(es, e)
 	}
@@ -415,8 +491,13 @@ func (w *life) randomBatch() []edit {
 }
 
 func (w *life) randomEdit() edit {
-	e := edit{l: lifeLayers[w.rng.IntN(10)/9], ino: w.inos[w.rng.IntN(len(w.inos))]}
-	switch p := w.rng.IntN(100); {
+	lives := w.m.views(true)
+	e := edit{l: lives[w.rng.IntN(len(lives))], ino: w.inos[w.rng.IntN(len(w.inos))]}
+	p := w.rng.IntN(100)
+	if _, ok := w.m.recs[inodeKey{e.l, e.ino}]; !ok && p >= 45 && p < 87 {
+		p = 0 // data needs an inode
+	}
+	switch {
 	case p < 15:
 		e.kind, e.rec = "inode", w.randomInode()
 	case p < 25:

@@ -5,19 +5,24 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"math"
 	"slices"
 )
 
-// oracle is what a store should hold: plain maps, no log, no index. Its digest
+// oracle is what a store should hold: plain maps, no log, no index. What layers
+// mean it says by copying: a view is a live line or a snapshot, and each has all
+// that can be seen in it. Its number stands for its name, and stands in the
+// place of the layer's id, which is the store's business. Its digest
 // is kept up to date by edits, so that the state after every batch of a
 // history is known without a copy of it.
 type oracle struct {
-	recs  map[any]any         // by inodeKey, entryKey, originKey
+	recs  map[any]any         // by inodeKey, entryKey, originKey, viewKey
 	files map[inodeKey]ranges // data of the layer
 	sum   uint64
 }
 
 type (
+	viewKey  struct{ l LayerID } // the value is whether it is live
 	inodeKey struct {
 		l   LayerID
 		ino Ino
@@ -44,6 +49,76 @@ type span struct {
 }
 
 func newOracle() *oracle { return &oracle{recs: map[any]any{}, files: map[inodeKey]ranges{}} }
+
+// mainView is the number of "main".
+const mainView LayerID = 1
+
+func nameOfView(l LayerID) string {
+	if l == mainView {
+		return "main"
+	}
+	return fmt.Sprint("view", l)
+}
+
+func viewOfName(name string) (l LayerID) {
+	if name == "main" {
+		return mainView
+	}
+	fmt.Sscanf(name, "view%d", &l)
+	return l
+}
+
+// views returns the views that are live, or those that are not, in order.
+func (m *oracle) views(live bool) (ls []LayerID) {
+	for k, v := range m.recs {
+		if k, ok := k.(viewKey); ok && v == any(live) {
+			ls = append(ls, k.l)
+		}
+	}
+	slices.Sort(ls)
+	return ls
+}
+
+// inView returns the key in view l if k is one of view from.
+func inView(k any, from, l LayerID) (any, bool) {
+	switch k := k.(type) {
+	case inodeKey:
+		return inodeKey{l, k.ino}, k.l == from
+	case originKey:
+		return originKey{l, k.ino}, k.l == from
+	case entryKey:
+		return entryKey{l, k.dir, k.cookie, k.name}, k.l == from
+	}
+	return nil, false
+}
+
+// copyView makes view to what view from is.
+func (m *oracle) copyView(from, to LayerID) {
+	m.clearView(to)
+	for k, v := range maps.Clone(m.recs) {
+		if k, ok := inView(k, from, to); ok {
+			m.set(k, v)
+		}
+	}
+	for k, rs := range maps.Clone(m.files) {
+		if k.l == from {
+			m.setFile(inodeKey{to, k.ino}, rs)
+		}
+	}
+}
+
+func (m *oracle) clearView(l LayerID) {
+	for k := range maps.Clone(m.recs) {
+		if _, ok := inView(k, l, l); ok {
+			m.del(k)
+		}
+	}
+	for k := range maps.Clone(m.files) {
+		if k.l == l {
+			m.setFile(k, nil)
+		}
+	}
+}
 
 func (m *oracle) clone() *oracle {
 	return &oracle{recs: maps.Clone(m.recs), files: maps.Clone(m.files), sum: m.sum}
@@ -134,6 +209,12 @@ type edit struct {
 	origin Origin
 	off    int64
 	data   []byte
+	from   LayerID // of edits of views: the other one
+}
+
+// restacks tells whether the edit is one of views: a batch of its own.
+func (c edit) restacks() bool {
+	return slices.Contains([]string{"snapshot", "fork", "rollback", "forget"}, c.kind)
 }
 
 func (c edit) String() string {
@@ -147,27 +228,84 @@ func (c edit) String() string {
 	case "truncate":
 		return fmt.Sprintf("truncate %d/%x %d", c.l, uint64(c.ino), c.off)
 	}
+	if c.restacks() {
+		return fmt.Sprintf("%s %d %d", c.kind, c.l, c.from)
+	}
 	return fmt.Sprintf("%s %d/%x", c.kind, c.l, uint64(c.ino))
 }
 
-// put adds the edit to a batch.
-func (c edit) put(b *Batch) {
+// drafts are the records that a batch has for inodes so far.
+type drafts map[inodeKey]*Inode
+
+// put adds the edit to a batch, as the rules for layers want it: whoever changes
+// data has a record in the layer, and whoever cuts data says so in it.
+func (c edit) put(s *Store, b *Batch, d drafts) error {
+	l, ok := s.LayerNamed(nameOfView(c.l))
+	if !ok {
+		return fmt.Errorf("there is no layer named %q", nameOfView(c.l))
+	}
+	k := inodeKey{l.ID, c.ino}
+	rec, drafted := d[k]
+	if !drafted {
+		if r, ok, err := s.Inode(l.ID, c.ino); err != nil {
+			return err
+		} else if ok {
+			rec = &r
+		}
+	}
+	write := func(r Inode) {
+		b.Inode(l.ID, c.ino, &r)
+		d[k] = &r
+	}
 	switch c.kind {
 	case "inode":
-		b.Inode(c.l, c.ino, &c.rec)
+		r := c.rec
+		if rec != nil {
+			r.Below = rec.Below
+		}
+		write(r)
 	case "entry":
-		b.Entry(c.l, c.ino, c.cookie, c.name, c.entry)
+		b.Entry(l.ID, c.ino, c.cookie, c.name, c.entry)
 	case "gone":
-		b.EntryGone(c.l, c.ino, c.cookie, c.name)
+		return s.RemoveEntry(b, l.ID, c.ino, c.cookie, c.name)
 	case "data":
-		b.Data(c.l, c.ino, c.off, c.data)
+		if rec != nil && rec.Below == math.MaxUint64 {
+			write(*rec)
+		}
+		b.Data(l.ID, c.ino, c.off, c.data)
 	case "truncate":
-		b.Truncate(c.l, c.ino, uint64(c.off))
+		if rec != nil && l.ID.stacked() {
+			r := *rec
+			r.Below = min(r.Below, uint64(c.off))
+			write(r)
+		}
+		b.Truncate(l.ID, c.ino, uint64(c.off))
 	case "drop":
-		b.Drop(c.l, c.ino)
+		d[k] = nil
+		return s.RemoveInode(b, l.ID, c.ino)
 	case "origin":
-		b.Origin(c.l, c.ino, c.origin)
+		b.Origin(l.ID, c.ino, c.origin)
 	}
+	return nil
+}
+
+// restack makes an edit of views.
+func (c edit) restack(s *Store) (LSN, error) {
+	l, _ := s.LayerNamed(nameOfView(c.l))
+	from, _ := s.LayerNamed(nameOfView(c.from))
+	var lsn LSN
+	var err error
+	switch c.kind {
+	case "snapshot":
+		_, lsn, err = s.Snapshot(from.ID, nameOfView(c.l))
+	case "fork":
+		_, lsn, err = s.Fork(from.ID, nameOfView(c.l), uint64(c.l))
+	case "rollback":
+		_, lsn, err = s.Rollback(l.ID, from.ID, nameOfView(LayerID(c.off)))
+	case "forget":
+		lsn, err = s.Drop(l.ID)
+	}
+	return lsn, err
 }
 
 // apply makes the edit in the oracle.
@@ -189,31 +327,53 @@ func (m *oracle) apply(c edit) {
 		m.setFile(k, nil)
 	case "origin":
 		m.set(originKey(k), c.origin)
+	case "snapshot":
+		m.copyView(c.from, c.l)
+		m.set(viewKey{c.l}, false)
+	case "fork":
+		m.copyView(c.from, c.l)
+		m.set(viewKey{c.l}, true)
+	case "rollback":
+		m.copyView(c.l, LayerID(c.off))
+		m.set(viewKey{LayerID(c.off)}, false)
+		m.copyView(c.from, c.l)
+	case "forget":
+		m.clearView(c.l)
+		m.del(viewKey{c.l})
 	}
 }
 
 // read returns the oracle of what a store holds, read through its API alone.
 // files are those that may have data.
-func readOracle(s *Store, layers []LayerID, files []Ino) (*oracle, error) {
+func readOracle(s *Store, files []Ino) (*oracle, error) {
 	m := newOracle()
-	for _, l := range layers {
-		err := s.EachInode(l, func(ino Ino, r Inode) bool { m.set(inodeKey{l, ino}, r); return true })
+	for _, layer := range s.Layers() {
+		if layer.Name == "" {
+			continue
+		}
+		id, l := layer.ID, viewOfName(layer.Name)
+		m.set(viewKey{l}, layer.Live())
+		err := s.EachInode(id, func(ino Ino, r Inode) bool {
+			r.Below = 0
+			m.set(inodeKey{l, ino}, r)
+			return true
+		})
 		if err != nil {
 			return nil, err
 		}
-		err = s.EachEntry(l, func(dir Ino, e DirEntry) bool {
+		err = s.EachEntry(id, func(dir Ino, e DirEntry) bool {
 			m.set(entryKey{l, dir, e.Cookie, e.Name}, e.Entry)
 			return true
 		})
 		if err != nil {
 			return nil, err
 		}
-		err = s.EachOrigin(l, func(ino Ino, o Origin) bool { m.set(originKey{l, ino}, o); return true })
+		err = s.EachOrigin(id, func(ino Ino, o Origin) bool { m.set(originKey{l, ino}, o); return true })
 		if err != nil {
 			return nil, err
 		}
 		for _, ino := range files {
-			rs, err := readRanges(s, l, ino)
+			rs, err := readRanges(s, id, ino)
 			if err != nil {
 				return nil, err
 			}

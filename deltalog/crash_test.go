@@ -41,8 +41,8 @@ func TestCrash(t *testing.T) {
 			t.Fatalf("DELTAFS_HISTORY=%d: %v", seed, err)
 		}
 	}
-	t.Logf("%d histories, %d crash states, %d of them crashes of a recovery; %d distinct images; %d rotations, %d recycled, %d trims, %d hot and %d cold segments cleaned, %d reopens, %d kills",
-		tally.histories, tally.crashes+tally.again, tally.again, len(tally.images), tally.rotations, tally.recycled, tally.trims, tally.cleanedHot, tally.cleanedCold, tally.reopen, tally.kills)
+	t.Logf("%d histories, %d crash states, %d of them crashes of a recovery; %d distinct images; %d rotations, %d recycled, %d trims, %d hot and %d cold segments cleaned, %d changes of layers, settled %d times, %d reopens, %d kills",
+		tally.histories, tally.crashes+tally.again, tally.again, len(tally.images), tally.rotations, tally.recycled, tally.trims, tally.cleanedHot, tally.cleanedCold, tally.restacks, tally.settles, tally.reopen, tally.kills)
 	if to-from < 10 {
 		return
 	}
@@ -55,6 +55,8 @@ func TestCrash(t *testing.T) {
 		"trims":                  tally.trims >= n/4,
 		"hot segments cleaned":   tally.cleanedHot >= n,
 		"cold segments cleaned":  tally.cleanedCold >= n,
+		"changes of layers":      tally.restacks >= n,
+		"settled layers":         tally.settles >= n,
 		"kills":                  tally.kills >= n,
 		"clean closes and opens": tally.reopen >= n,
 	} {

@@ -310,7 +310,7 @@ func (f *DumpFrame) String() string {
 	case f.Origin != nil:
 		fmt.Fprintf(&b, " base parent %x name %q pinned %v", uint64(f.Origin.Parent), f.Origin.Name, f.Origin.Pinned)
 	case f.View != nil:
-		fmt.Fprintf(&b, " parent %d name %q", f.View.Parent, f.View.Name)
+		fmt.Fprintf(&b, " parent %d flags %x view %x name %q", f.View.Parent, f.View.Flags, f.View.View, f.View.Name)
 	case f.File != nil && f.Type == frameData.String():
 		fmt.Fprintf(&b, " offset %d length %d", *f.File, f.Length)
 	case f.File != nil:

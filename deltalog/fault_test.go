@@ -125,6 +125,11 @@ func (f *faulty) step() error {
 		return f.reopen()
 	case p < 40:
 		err = f.life.clean()
+	case p < 44:
+		es = f.randomRestack()
+		err = f.life.append(es)
+	case p < 46:
+		err = f.life.settle()
 	default:
 		es = f.randomBatch()
 		err = f.life.append(es)
@@ -171,7 +176,7 @@ func orNone(err error) error {
 
 // readable sees that the store shows all that was appended, whatever failed.
 func (f *faulty) readable() error {
-	got, err := readOracle(f.s, lifeLayers, f.files)
+	got, err := readOracle(f.s, f.files)
 	if err != nil {
 		return fmt.Errorf("read after a fault: %w", err)
 	}
@@ -193,7 +198,7 @@ func (f *faulty) reopen() error {
 		f.noOpen++
 		return nil
 	}
-	got, err := readOracle(s, lifeLayers, f.files)
+	got, err := readOracle(s, f.files)
 	if err != nil {
 		return fmt.Errorf("read after reopening: %w", err)
 	}
@@ -267,7 +272,7 @@ func (f *faulty) check(s *Store, ok map[uint64]bool) (uint64, error) {
 	if info.ReadOnly != "" {
 		return 0, fmt.Errorf("the store is read-only: %s", info.ReadOnly)
 	}
-	got, err := readOracle(s, lifeLayers, f.files)
+	got, err := readOracle(s, f.files)
 	if err != nil {
 		return 0, err
 	}

@@ -26,15 +26,16 @@ const (
 	frameIntent    frameType = 12 // reserved
 	frameDone      frameType = 13 // reserved
 	frameCold      frameType = 14
+	frameLayerGone frameType = 15
 
-	frameLast = frameCold
+	frameLast = frameLayerGone
 )
 
 var frameNames = [...]string{
 	frameInode: "INODE", frameEntry: "ENTRY", frameEntryGone: "ENTRYGONE", frameData: "DATA",
 	frameTruncate: "TRUNCATE", frameDrop: "DROP", frameOrigin: "ORIGIN", frameLayer: "LAYER",
 	frameTrim: "TRIM", frameCommit: "COMMIT", frameSeal: "SEAL", frameIntent: "INTENT", frameDone: "DONE",
-	frameCold: "COLD",
+	frameCold: "COLD", frameLayerGone: "LAYERGONE",
 }
 
 func (t frameType) String() string {
@@ -46,12 +47,14 @@ func (t frameType) String() string {
 
 // record tells whether frames of this type hold state that the index keeps,
 // unlike those that only structure the log.
-func (t frameType) record() bool { return t >= frameInode && t <= frameLayer }
+func (t frameType) record() bool {
+	return t >= frameInode && t <= frameLayer || t == frameLayerGone
+}
 
 // tombstone tells whether frames of this type say that something is gone: they
 // leave nothing in the index, but must outlive what they hide.
 func (t frameType) tombstone() bool {
-	return t == frameEntryGone || t == frameTruncate || t == frameDrop
+	return t == frameEntryGone || t == frameTruncate || t == frameDrop || t == frameLayerGone
 }
 
 // Flags of frames.
@@ -159,6 +162,9 @@ func parseFrameHeader(p []byte, f *frame) {
 	}
 }
 
+// frameLayerOf returns the layer in a frame's header.
+func frameLayerOf(h []byte) LayerID { return LayerID(binary.LittleEndian.Uint32(h[32:])) }
+
 // decodeFrameHeader verifies and decodes the first frameHeaderSize bytes of p.
 // The payload size is then consistent with the type, but the payload itself is
 // neither there nor verified.
@@ -194,7 +200,7 @@ func (f *frame) check() error {
 		ok = f.length >= 1 && f.length <= MaxData && f.offset <= math.MaxInt64-uint64(f.length)
 		table = f.length > blockSize
 		ok = ok && size == int64(f.length)+int64(tableSize(int(f.length)))
-	case frameTruncate, frameDrop:
+	case frameTruncate, frameDrop, frameLayerGone:
 		ok = size == 0
 	case frameOrigin:
 		ok = size >= originFixed && size <= originFixed+MaxName

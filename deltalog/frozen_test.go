@@ -36,6 +36,8 @@ var frozenStores = []struct {
 	open  bool                           // or to one that still is
 }{
 	{"clean", func(*testing.T, string) {}, false},
+	{"cold", func(*testing.T, string) {}, false},
+	{"cold-killed-noindex", func(t *testing.T, dir string) { remove(t, filepath.Join(dir, indexFile)) }, true},
 	{"killed", func(*testing.T, string) {}, true},
 	{"torn", func(t *testing.T, dir string) {
 		name, end := lastSegment(t, dir)
@@ -138,8 +140,63 @@ func fillFrozen(t *testing.T, s *Store) {
 		b.Truncate(MainLayer, dir+3, 50)
 		b.Drop(MainLayer, dir+4)
 		b.EntryGone(MainLayer, dir, 996, "näme 4")
-		b.Layer(Layer{ID: 9, Parent: MainLayer, View: 99, Created: 1, Name: "fork"})
 	})
+	fillLayers(t, s, dir)
+}
+
+// fillLayers stacks layers that hide and show what is below them.
+func fillLayers(t *testing.T, s *Store, dir Ino) {
+	t.Helper()
+	main, _, err := s.Snapshot(MainLayer, "kept")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fork, _, err := s.Fork(MainLayer, "other", 99)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []LayerID{main.ID, fork.ID} {
+		r, _, err := s.Inode(l, dir+5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Size, r.Below = 700, 600
+		mustAppend(t, s, func(b *Batch) {
+			b.Inode(l, dir+5, &r)
+			b.Truncate(l, dir+5, 600)
+			b.Data(l, dir+5, 650, bytes.Repeat([]byte{'0' + byte(l)}, 50))
+			b.Entry(l, 1, 80, "over", Entry{Ino: dir + 5, Type: TypeRegular})
+			err := errors.Join(s.RemoveInode(b, l, dir+6), s.RemoveEntry(b, l, dir, 994, "näme 6"))
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if _, _, err := s.Rollback(fork.ID, MainLayer, "was other"); err != nil {
+		t.Fatal(err)
+	}
+	gone, _, err := s.Fork(MainLayer, "for nothing", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Drop(gone.ID); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cleanFrozen makes cold segments of some of a store's.
+func cleanFrozen(t *testing.T, s *Store) {
+	t.Helper()
+	for range 3 {
+		if err := s.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+		if vs := s.victims(); len(vs) == 0 {
+			t.Fatal("nothing to clean")
+		} else if _, err := s.cleanOne(vs[0], nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // makeFrozen makes a store in dir as the given entry says.
@@ -152,6 +209,9 @@ func makeFrozen(t *testing.T, dir string, open bool, spoil func(*testing.T, stri
 	live := filepath.Join(t.TempDir(), "live")
 	s := mustCreate(t, live, o)
 	fillFrozen(t, s)
+	if strings.HasPrefix(filepath.Base(dir), "cold") {
+		cleanFrozen(t, s)
+	}
 	if !open {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -315,7 +375,7 @@ func describeCheck(dir string, say func(string, ...any)) {
 	}
 }
 
-// describeContent says what a store holds in its main layer.
+// describeContent says what a store holds in each layer that has a name.
 func describeContent(t *testing.T, s *Store, say func(string, ...any)) {
 	t.Helper()
 	info, err := s.Info()
@@ -323,10 +383,20 @@ func describeContent(t *testing.T, s *Store, say func(string, ...any)) {
 		t.Fatal(err)
 	}
 	say("%d inodes, last LSN %d, %d segments, label %q, read-only: %s", info.Inodes, info.LastLSN, info.Segments, s.Label("base"), info.ReadOnly)
-	err = s.EachInode(MainLayer, func(ino Ino, i Inode) bool {
+	for _, l := range s.Layers() {
+		say(" layer %d over %d, flags %d, view %d, %q", l.ID, l.Parent, l.Flags, l.View, l.Name)
+		if l.Name != "" {
+			describeLayer(t, s, l.ID, say)
+		}
+	}
+}
+
+func describeLayer(t *testing.T, s *Store, l LayerID, say func(string, ...any)) {
+	t.Helper()
+	err := s.EachInode(l, func(ino Ino, i Inode) bool {
 		p := make([]byte, 48_000)
 		sum := uint32(0)
-		err := s.ReadAt(MainLayer, ino, p, 0, func(p []byte, _ int64) error { clear(p); return nil })
+		err := s.ReadAt(l, ino, p, 0, func(p []byte, _ int64) error { clear(p); return nil })
 		if err == nil {
 			sum = saltedSum(0, p)
 		}
@@ -334,10 +404,10 @@ func describeContent(t *testing.T, s *Store, say func(string, ...any)) {
 		return true
 	})
 	if err == nil {
-		err = s.EachEntry(MainLayer, func(dir Ino, e DirEntry) bool { say("  entry %x %+v", uint64(dir), e); return true })
+		err = s.EachEntry(l, func(dir Ino, e DirEntry) bool { say("  entry %x %+v", uint64(dir), e); return true })
 	}
 	if err == nil {
-		err = s.EachOrigin(MainLayer, func(ino Ino, o Origin) bool { say("  origin %x %+v", uint64(ino), o); return true })
+		err = s.EachOrigin(l, func(ino Ino, o Origin) bool { say("  origin %x %+v", uint64(ino), o); return true })
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -355,8 +425,9 @@ func describeWriting(t *testing.T, dir string, say func(string, ...any)) {
 	}
 	var b Batch
 	ino := s.NewIno()
-	b.Inode(MainLayer, ino, &Inode{Mode: TypeRegular, Nlink: 1, Size: 3})
-	b.Data(MainLayer, ino, 0, []byte("new"))
+	main, _ := s.LayerNamed("main")
+	b.Inode(main.ID, ino, &Inode{Mode: TypeRegular, Nlink: 1, Size: 3})
+	b.Data(main.ID, ino, 0, []byte("new"))
 	_, err = s.Append(&b)
 	say("appended: %v", err)
 	if err != nil {
@@ -373,5 +444,8 @@ func describeWriting(t *testing.T, dir string, say func(string, ...any)) {
 		say("  problem: %v", p)
 	}
 	s = mustOpen(t, dir, testOptions())
-	mustRead(t, s, ino, 0, []byte("new"))
+	got := make([]byte, 3)
+	if err := s.ReadAt(main.ID, ino, got, 0, nil); err != nil || string(got) != "new" {
+		t.Errorf("read %q, %v", got, err)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 )
@@ -126,6 +127,9 @@ func (c *checker) log() error {
 	}
 	if err == nil {
 		v, err = s.walk(c.batch, c.badRange)
+	}
+	if err == nil { // dead frames of layers that are gone
+		_, err = c.rebuilt.sweep(math.MaxInt)
 	}
 	if err != nil {
 		return err
@@ -312,7 +316,12 @@ func (c *checker) index() error {
 	if c.damaged || c.Index != "ok" {
 		return nil
 	}
-	err = sameIndex(s.x, c.rebuilt)
+	s.appending.Lock()
+	_, err = s.x.sweep(math.MaxInt)
+	s.appending.Unlock()
+	if err == nil {
+		err = sameIndex(s.x, c.rebuilt)
+	}
 	if err == nil {
 		err = s.checkPlaces()
 	}

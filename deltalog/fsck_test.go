@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -22,7 +23,14 @@ func (s *Store) check() error {
 	s.appending.Lock()
 	defer s.appending.Unlock()
 	rebuilt := newIndex(emptyKV{}, s.sb.id)
-	_, err := s.walk(func(_ *segHeader, b *logBatch) error {
+	v, err := surveyLog(s.o.FS, s.sb.id, s.sb.segment)
+	if err != nil {
+		return err
+	}
+	if bad, err := s.applyCold(v, s.segs.coldRefs(), rebuilt); err != nil || len(bad) > 0 {
+		return fmt.Errorf("cold segments: %v, %w", bad, orNone(err))
+	}
+	_, err = s.walk(func(_ *segHeader, b *logBatch) error {
 		for i := range b.frames {
 			if err := rebuilt.apply(&b.frames[i], b.locs[i]); err != nil {
 				return err
@@ -35,6 +43,11 @@ func (s *Store) check() error {
 		}
 		return fmt.Errorf("%s at %d: %w", segName(r.seg), r.from, r.cause)
 	})
+	for _, x := range []*index{s.x, rebuilt} { // dead frames of layers that are gone
+		if err == nil {
+			_, err = x.sweep(math.MaxInt)
+		}
+	}
 	if err == nil {
 		err = sameIndex(s.x, rebuilt)
 	}

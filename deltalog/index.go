@@ -2,6 +2,7 @@ package deltalog
 
 import (
 	"sync"
+	"sync/atomic"
 )
 
 // index finds the newest record of everything in the log. It has three levels,
@@ -31,13 +32,17 @@ type index struct {
 	maxIno Ino        // highest born number seen
 	moved  uint64     // moves when extents go to another key, below theirs
 
+	tree atomic.Pointer[layerTree] // what the layer table says
+
 	flushing sync.Mutex // one flush; taken before mu
 	sums     bucketSums // of the database; under flushing
 }
 
 // newIndex returns an index over a database whose contents are not looked at.
 func newIndex(db kv, id StoreID) *index {
-	return &index{db: db, id: id, txBytes: flushBytes, mem: newMemtable(), stored: liveBytes{}}
+	x := &index{db: db, id: id, txBytes: flushBytes, mem: newMemtable(), stored: liveBytes{}}
+	x.tree.Store(&layerTree{})
+	return x
 }
 
 // position returns the LSN that the database holds everything up to, and where

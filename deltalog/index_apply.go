@@ -26,6 +26,10 @@ func (x *index) apply(f *frame, at loc) error {
 		x.put(tableOrigin, keyOfIno(f.layer, f.ino), pointerValue(at, f.payload), f.lsn)
 	case frameLayer:
 		x.put(tableLayer, keyOfLayer(f.layer), pointerValue(at, f.payload), f.lsn)
+		return x.loadLayers()
+	case frameLayerGone:
+		x.put(tableLayer, keyOfLayer(f.layer), nil, f.lsn)
+		return x.loadLayers()
 	case frameEntry, frameEntryGone:
 		return x.applyEntry(f, at)
 	case frameData:

@@ -36,7 +36,7 @@ func openIndex(db kv, id StoreID) (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	return x, nil
+	return x, x.loadLayers()
 }
 
 func (x *index) readMeta(tx kvTx) error {

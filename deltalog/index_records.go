@@ -15,19 +15,37 @@ func decoded[T any](t table, rec T, err error) (T, error) {
 	return rec, nil
 }
 
-// inode returns the record of an inode, and whether there is one.
+// inode returns the record of an inode, and whether there is one, as a layer
+// shows it over those below.
 func (x *index) inode(l LayerID, ino Ino) (Inode, bool, error) {
-	v, _, err := x.lookup(tableInode, keyOfIno(l, ino))
-	if err != nil || v == nil {
-		return Inode{}, false, err
+	for i, l := range x.chain(l) {
+		rec, ok, err := x.ownInode(l, ino)
+		switch {
+		case err != nil || rec.Flags&inodeGone != 0:
+			return Inode{}, false, err
+		case ok:
+			if i > 0 {
+				rec.Below = math.MaxUint64
+			}
+			return rec, true, nil
+		}
 	}
-	rec, err := decodeInode(valueRecord(v))
-	rec, err = decoded(tableInode, rec, err)
-	return rec, err == nil, err
+	return Inode{}, false, nil
 }
 
 // entry returns what a directory holds for a name, and whether it holds anything.
 func (x *index) entry(l LayerID, dir Ino, cookie uint64, name string) (Entry, bool, error) {
+	for _, l := range x.chain(l) {
+		e, ok, err := x.ownEntry(l, dir, cookie, name)
+		if err != nil || ok {
+			return e, ok && !e.gone, err
+		}
+	}
+	return Entry{}, false, nil
+}
+
+// ownEntry is what a layer says, whatever those below say.
+func (x *index) ownEntry(l LayerID, dir Ino, cookie uint64, name string) (Entry, bool, error) {
 	v, _, err := x.lookup(tableEntry, keyOfEntry(l, dir, cookie, []byte(name)))
 	if err != nil || v == nil {
 		return Entry{}, false, err
@@ -39,13 +57,18 @@ func (x *index) entry(l LayerID, dir Ino, cookie uint64, name string) (Entry, bo
 
 // origin returns where in the base an object lies, and whether that is recorded.
 func (x *index) origin(l LayerID, ino Ino) (Origin, bool, error) {
-	v, _, err := x.lookup(tableOrigin, keyOfIno(l, ino))
-	if err != nil || v == nil {
-		return Origin{}, false, err
+	for _, l := range x.chain(l) {
+		v, _, err := x.lookup(tableOrigin, keyOfIno(l, ino))
+		if err != nil {
+			return Origin{}, false, err
+		}
+		if v != nil {
+			o, err := decodeOrigin(valueRecord(v))
+			o, err = decoded(tableOrigin, o, err)
+			return o, err == nil, err
+		}
 	}
-	o, err := decodeOrigin(valueRecord(v))
-	o, err = decoded(tableOrigin, o, err)
-	return o, err == nil, err
+	return Origin{}, false, nil
 }
 
 // layers returns all layers, by id.
@@ -78,12 +101,30 @@ func eachRecord[T any](x *index, t table, from, to []byte, decode func(k, rec []
 	return err
 }
 
+// eachOver is eachRecord for what a layer shows over those below. The bounds are
+// without the layer.
+func eachOver[T any](x *index, t table, l LayerID, from, to []byte, decode func(k, rec []byte) (T, error), fn func(k []byte, rec T) bool) error {
+	var bad error
+	err := x.over(t, x.chain(l), from, to, func(p pair) bool {
+		rec, err := decode(p.key, valueRecord(p.val))
+		if rec, err = decoded(t, rec, err); err != nil {
+			bad = err
+			return false
+		}
+		return fn(p.key, rec)
+	})
+	if err == nil {
+		err = bad
+	}
+	return err
+}
+
 // entries calls fn for each entry and whiteout of dir whose cookie is at least
 // from, in order of cookie and name, until fn returns false.
 func (x *index) entries(l LayerID, dir Ino, from uint64, fn func(DirEntry) bool) error {
-	lo, hi := keyOfEntry(l, dir, from, nil), prefixEnd(keyOfIno(l, dir))
-	return eachRecord(x, tableEntry, lo, hi, decodeEntryPair, func(k []byte, e Entry) bool {
-		return fn(DirEntry{Name: keyName(k), Cookie: keyTail(k), Entry: e})
+	lo, hi := keyOfEntry(0, dir, from, nil)[layerKeySize:], prefixEnd(keyOfIno(0, dir)[layerKeySize:])
+	return eachOver(x, tableEntry, l, lo, hi, decodeEntryPair, func(k []byte, e Entry) bool {
+		return e.gone || fn(DirEntry{Name: keyName(k), Cookie: keyTail(k), Entry: e})
 	})
 }
 
@@ -91,25 +132,25 @@ func decodeEntryPair(_, rec []byte) (Entry, error)   { return decodeEntryValue(r
 func decodeInodePair(_, rec []byte) (Inode, error)   { return decodeInode(rec) }
 func decodeOriginPair(_, rec []byte) (Origin, error) { return decodeOrigin(rec) }
 
-// eachInode, eachEntry and eachOrigin walk all records of a layer in the order
-// of their keys until fn returns false.
+// eachInode, eachEntry and eachOrigin walk all records that a layer shows in the
+// order of their keys until fn returns false.
 func (x *index) eachInode(l LayerID, fn func(Ino, Inode) bool) error {
-	lo := keyOfLayer(l)
-	return eachRecord(x, tableInode, lo, prefixEnd(lo), decodeInodePair, func(k []byte, r Inode) bool {
-		return fn(keyIno(k), r)
+	return eachOver(x, tableInode, l, nil, nil, decodeInodePair, func(k []byte, r Inode) bool {
+		if keyLayer(k) != l {
+			r.Below = math.MaxUint64
+		}
+		return r.Flags&inodeGone != 0 || fn(keyIno(k), r)
 	})
 }
 
 func (x *index) eachEntry(l LayerID, fn func(dir Ino, e DirEntry) bool) error {
-	lo := keyOfLayer(l)
-	return eachRecord(x, tableEntry, lo, prefixEnd(lo), decodeEntryPair, func(k []byte, e Entry) bool {
-		return fn(keyIno(k), DirEntry{Name: keyName(k), Cookie: keyTail(k), Entry: e})
+	return eachOver(x, tableEntry, l, nil, nil, decodeEntryPair, func(k []byte, e Entry) bool {
+		return e.gone || fn(keyIno(k), DirEntry{Name: keyName(k), Cookie: keyTail(k), Entry: e})
 	})
 }
 
 func (x *index) eachOrigin(l LayerID, fn func(Ino, Origin) bool) error {
-	lo := keyOfLayer(l)
-	return eachRecord(x, tableOrigin, lo, prefixEnd(lo), decodeOriginPair, func(k []byte, o Origin) bool {
+	return eachOver(x, tableOrigin, l, nil, nil, decodeOriginPair, func(k []byte, o Origin) bool {
 		return fn(keyIno(k), o)
 	})
 }

@@ -69,11 +69,11 @@ func (x *index) tryPage(t table, from, to []byte, n int) ([]pair, []byte, error)
 	recent, recentNext := x.mem.page(nil, t, from, to, n)
 	frozen := x.frozen
 	x.mu.RUnlock()
-	ps, next := shadow(recent, recentNext, old, oldNext)
+	ps, next := shadow(recent, recentNext, old, oldNext, 0)
 	if frozen != nil {
 		mid, midNext := frozen.page(nil, t, from, to, n)
-		mid, midNext = shadow(mid, midNext, old, oldNext)
-		ps, next = shadow(recent, recentNext, mid, midNext)
+		mid, midNext = shadow(mid, midNext, old, oldNext, 0)
+		ps, next = shadow(recent, recentNext, mid, midNext, 0)
 	}
 	there := ps[:0]
 	for _, p := range ps {
@@ -108,10 +108,11 @@ func (x *index) storedPage(t table, from, to []byte, n int) (ps []pair, next []b
 }
 
 // shadow merges two pages that begin at the same key; where both have a key,
-// the first wins. The result ends where either does.
-func shadow(a []pair, aNext []byte, b []pair, bNext []byte) (ps []pair, next []byte) {
+// the first wins. The result ends where either does. Keys are compared without
+// their first skip bytes.
+func shadow(a []pair, aNext []byte, b []pair, bNext []byte, skip int) (ps []pair, next []byte) {
 	next = aNext
-	if next == nil || bNext != nil && bytes.Compare(bNext, next) < 0 {
+	if next == nil || bNext != nil && bytes.Compare(bNext[skip:], next[skip:]) < 0 {
 		next = bNext
 	}
 	ps = make([]pair, 0, len(a)+len(b))
@@ -121,7 +122,7 @@ func shadow(a []pair, aNext []byte, b []pair, bNext []byte) (ps []pair, next []b
 		case len(a) == 0:
 			c = 1
 		case len(b) > 0:
-			c = bytes.Compare(a[0].key, b[0].key)
+			c = bytes.Compare(a[0].key[skip:], b[0].key[skip:])
 		}
 		var p pair
 		if c <= 0 {
@@ -132,7 +133,7 @@ func shadow(a []pair, aNext []byte, b []pair, bNext []byte) (ps []pair, next []b
 		if c >= 0 {
 			b = b[1:]
 		}
-		if next != nil && bytes.Compare(p.key, next) >= 0 {
+		if next != nil && bytes.Compare(p.key[skip:], next[skip:]) >= 0 {
 			break
 		}
 		ps = append(ps, p)

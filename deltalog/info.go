@@ -18,7 +18,7 @@ type Info struct {
 	SyncedLSN   LSN
 	Checkpoint  LSN
 	ReadOnly    string // why the store is read-only; empty if it is not
-	Inodes      int    // records in the main layer
+	Inodes      int    // records, of all layers
 }
 
 // Info returns the summary.
@@ -45,6 +45,6 @@ func (s *Store) Info() (Info, error) {
 		return i, s.fault("info", err)
 	}
 	i.DiskBytes = uint64(files)*uint64(s.segs.size) + uint64(size)
-	err = s.x.eachInode(MainLayer, func(Ino, Inode) bool { i.Inodes++; return true })
+	err = s.x.each(tableInode, []byte{}, nil, func(pair) bool { i.Inodes++; return true })
 	return i, s.fault("info", err)
 }

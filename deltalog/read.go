@@ -34,13 +34,10 @@ func (s *Store) Origin(l LayerID, ino Ino) (Origin, bool, error) {
 
 // Layer returns the record of a layer, and whether there is one.
 func (s *Store) Layer(id LayerID) (Layer, bool, error) {
-	ls, err := s.x.layers()
-	for _, l := range ls {
-		if l.ID == id {
-			return l, true, nil
-		}
+	if n := s.x.tree.Load().layers[id]; n != nil {
+		return n.Layer, true, nil
 	}
-	return Layer{}, false, s.fault("read", err)
+	return Layer{}, false, nil
 }
 
 // EachInode, EachEntry and EachOrigin walk all records of a layer, in no
@@ -64,7 +61,7 @@ func (s *Store) EachOrigin(l LayerID, fn func(Ino, Origin) bool) error {
 func (s *Store) DataRanges(l LayerID, ino Ino, off, n int64, fn func(off, n int64) bool) error {
 	var at, length int64
 	stopped := false
-	err := s.x.extents(l, ino, off, n, func(e extent) bool {
+	_, err := s.x.pieces(s.x.chain(l), ino, off, n, func(_ LayerID, e extent) bool {
 		if length > 0 && at+length == int64(e.off) {
 			length += int64(e.length)
 			return true
@@ -87,20 +84,25 @@ func (s *Store) DataRanges(l LayerID, ino Ino, off, n int64, fn func(off, n int6
 // order. Every byte from the log is verified by its CRC. An error of lower is
 // returned as it is.
 func (s *Store) ReadAt(l LayerID, ino Ino, p []byte, off int64, lower func(p []byte, off int64) error) error {
+	return s.readOver(func() []LayerID { return s.x.chain(l) }, ino, p, off, lower)
+}
+
+// readOver is ReadAt for a chain of layers.
+func (s *Store) readOver(chain func() []LayerID, ino Ino, p []byte, off int64, lower func(p []byte, off int64) error) error {
 	r := readers.Get().(*reader)
 	defer readers.Put(r)
 	// An extent may go to a segment that is trimmed before it is read: then a
 	// newer one has taken its place, or none.
 	for try := 0; ; try++ {
-		r.extents = r.extents[:0]
-		err := s.x.extents(l, ino, off, int64(len(p)), func(e extent) bool {
-			r.extents = append(r.extents, e)
+		r.extents, r.layers = r.extents[:0], r.layers[:0]
+		_, err := s.x.pieces(chain(), ino, off, int64(len(p)), func(l LayerID, e extent) bool {
+			r.extents, r.layers = append(r.extents, e), append(r.layers, l)
 			return true
 		})
 		if err != nil {
 			return s.fault("read", err)
 		}
-		err = s.readExtents(r, frame{layer: l, ino: ino}, p, off, lower)
+		err = s.readExtents(r, frame{ino: ino}, p, off, lower)
 		if !errors.Is(err, errSegmentGone) {
 			return err
 		}
@@ -113,6 +115,7 @@ func (s *Store) ReadAt(l LayerID, ino Ino, p []byte, off int64, lower func(p []b
 // reader is the memory that a read needs.
 type reader struct {
 	extents []extent
+	layers  []LayerID                          // that they are of
 	head    [frameHeaderSize + len(zeros)]byte // frame header and CRC table
 	scratch []byte                             // blocks that are not read in whole
 }
@@ -124,7 +127,8 @@ var readers = sync.Pool{New: func() any { return new(reader) }}
 // readExtents fills p from the extents of r and from lower. want says whose
 // data it is.
 func (s *Store) readExtents(r *reader, want frame, p []byte, off int64, lower func(p []byte, off int64) error) error {
-	for _, e := range r.extents {
+	for i, e := range r.extents {
+		want.layer = r.layers[i]
 		if gap := int64(e.off) - off; gap > 0 {
 			if err := lower(p[:gap], off); err != nil {
 				return err

@@ -12,13 +12,14 @@ const (
 	inodeSize      = 160
 	entryValueSize = 16 // of an ENTRY payload behind the name
 	originFixed    = 16
-	layerFixed     = 24
+	layerFixed     = 32
 	sealEntrySize  = 24
 )
 
 const (
 	kindEntry    = 1
 	kindWhiteout = 2
+	kindGone     = 3
 
 	originPinned = 1
 )
@@ -49,7 +50,7 @@ func appendInode(p []byte, r *Inode) []byte {
 		r.Size, r.LowerLen, uint64(r.Atime), uint64(r.Mtime), uint64(r.Ctime),
 		uint64(r.Parent), r.Verifier,
 		r.Base.Ino, r.Base.Size, uint64(r.Base.Mtime), uint64(r.Base.Ctime),
-		0, 0, 0, 0, 0,
+		r.Below, 0, 0, 0, 0,
 	} {
 		p = le.AppendUint64(p, v)
 	}
@@ -61,7 +62,7 @@ func decodeInode(p []byte) (Inode, error) {
 	if len(p) < inodeSize || len(p) > inodeSize+MaxTarget {
 		return Inode{}, badRecord("inode record of %d bytes", len(p))
 	}
-	if !allZero(p[12:16]) || !allZero(p[120:inodeSize]) {
+	if !allZero(p[12:16]) || !allZero(p[128:inodeSize]) {
 		return Inode{}, badRecord("inode record with reserved bytes in use")
 	}
 	le := binary.LittleEndian
@@ -76,6 +77,7 @@ func decodeInode(p []byte) (Inode, error) {
 			Ino: le.Uint64(p[88:]), Size: le.Uint64(p[96:]),
 			Mtime: int64(le.Uint64(p[104:])), Ctime: int64(le.Uint64(p[112:])),
 		},
+		Below:  le.Uint64(p[120:]),
 		Target: string(p[inodeSize:]),
 	}, nil
 }
@@ -83,7 +85,10 @@ func decodeInode(p []byte) (Inode, error) {
 // appendEntryValue appends what an ENTRY payload holds behind the name.
 func appendEntryValue(p []byte, e Entry) []byte {
 	kind := byte(kindEntry)
-	if e.Whiteout {
+	switch {
+	case e.gone:
+		kind = kindGone
+	case e.Whiteout:
 		kind = kindWhiteout
 	}
 	p = binary.LittleEndian.AppendUint64(p, uint64(e.Ino))
@@ -98,8 +103,9 @@ func decodeEntryValue(p []byte) (Entry, error) {
 		Ino:      Ino(binary.LittleEndian.Uint64(p)),
 		Type:     uint32(p[8]) << 12,
 		Whiteout: p[9] == kindWhiteout,
+		gone:     p[9] == kindGone,
 	}
-	if p[8] > TypeMask>>12 || p[9] < kindEntry || p[9] > kindWhiteout || !allZero(p[10:]) {
+	if p[8] > TypeMask>>12 || p[9] < kindEntry || p[9] > kindGone || !allZero(p[10:]) {
 		return Entry{}, badRecord("entry of type %d, kind %d", p[8], p[9])
 	}
 	return e, nil
@@ -143,9 +149,11 @@ func decodeOrigin(p []byte) (Origin, error) {
 
 func appendLayer(p []byte, l Layer) []byte {
 	p = binary.LittleEndian.AppendUint32(p, uint32(l.Parent))
-	p = binary.LittleEndian.AppendUint32(p, 0)
+	p = binary.LittleEndian.AppendUint32(p, l.Flags)
 	p = binary.LittleEndian.AppendUint64(p, l.View)
 	p = binary.LittleEndian.AppendUint64(p, uint64(l.Created))
+	p = binary.LittleEndian.AppendUint32(p, uint32(l.highest))
+	p = binary.LittleEndian.AppendUint32(p, 0)
 	return append(p, l.Name...)
 }
 
@@ -154,15 +162,21 @@ func decodeLayer(id LayerID, p []byte) (Layer, error) {
 	if len(p) < layerFixed || len(p) > layerFixed+MaxName {
 		return Layer{}, badRecord("layer record of %d bytes", len(p))
 	}
-	if !allZero(p[4:8]) {
-		return Layer{}, badRecord("layer record with unknown flags")
+	flags, parent := binary.LittleEndian.Uint32(p[4:]), LayerID(binary.LittleEndian.Uint32(p))
+	if flags&^(LayerFrozen|LayerAuto) != 0 || !allZero(p[28:layerFixed]) {
+		return Layer{}, badRecord("layer record with flags %#x", flags)
+	}
+	if id.stacked() != (parent != 0) || parent >= id {
+		return Layer{}, badRecord("layer %d over layer %d", id, parent)
 	}
 	return Layer{
 		ID:      id,
-		Parent:  LayerID(binary.LittleEndian.Uint32(p)),
+		Parent:  parent,
+		Flags:   flags,
 		View:    binary.LittleEndian.Uint64(p[8:]),
 		Created: int64(binary.LittleEndian.Uint64(p[16:])),
 		Name:    string(p[layerFixed:]),
+		highest: LayerID(binary.LittleEndian.Uint32(p[24:])),
 	}, nil
 }
 

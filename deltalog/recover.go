@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 )
@@ -105,6 +106,11 @@ func (r *recovery) replay() error {
 	if !r.any { // the head was begun, and not with a list yet
 		var err error
 		if r.cold, _, err = lastCold(r.s.o.FS, r.c, r.s.segs.size); err != nil {
+			return err
+		}
+	}
+	if _, _, ok := r.s.x.position(); !ok { // dead frames of layers that are gone
+		if _, err := r.s.x.sweep(math.MaxInt); err != nil {
 			return err
 		}
 	}

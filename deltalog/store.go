@@ -69,6 +69,8 @@ type Store struct {
 	appending sync.Mutex // the append lock
 	head      head       // under appending
 
+	settling sync.Mutex // one Settle at a time
+
 	cleaner cleaner
 
 	sync   group         // group commit

@@ -105,7 +105,9 @@ func (s *Store) moveLayersLocked(oldest uint64, live int64) error {
 	if oldest >= s.ckpt.pos.seg {
 		return nil
 	}
-	var b Batch
+	s.appending.Lock() // nobody changes a layer between
+	defer s.appending.Unlock()
+	b := Batch{inner: true}
 	var bytes int64
 	var bad error
 	err := s.x.each(tableLayer, []byte{}, nil, func(p pair) bool {
@@ -125,7 +127,7 @@ func (s *Store) moveLayersLocked(oldest uint64, live int64) error {
 	if err != nil || bytes == 0 || bytes != live {
 		return err
 	}
-	_, err = s.append(&b, 0)
+	_, err = s.appendLocked(&b, 0)
 	return err
 }
 

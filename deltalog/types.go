@@ -46,6 +46,7 @@ const (
 	InodeDead     uint32 = 1 << iota // its last name is gone: an object of the base that must not show again
 	InodeVerifier                    // Verifier holds that of an exclusive create
 	InodeBase                        // Base holds a fingerprint
+	inodeGone                        // there is none: hides the record of a layer below
 )
 
 // Fingerprint is what the base said of an object when it was first changed.
@@ -68,7 +69,11 @@ type Inode struct {
 	Parent               Ino    // merged parent of a directory
 	Verifier             uint64
 	Base                 Fingerprint
-	Target               string // of a symlink
+	// Below is up to where (bytes) the data shows through that layers below this
+	// one hold for the file. It only shrinks; in a layer over nothing it means
+	// nothing. Store.Inode returns what a record in the layer asked has to say.
+	Below  uint64
+	Target string // of a symlink
 }
 
 // Entry is what a directory of a layer holds for a name: an inode, or a
@@ -77,6 +82,7 @@ type Entry struct {
 	Ino      Ino    // 0 in a whiteout
 	Type     uint32 // S_IFMT bits of the inode
 	Whiteout bool
+	gone     bool // hides what a layer below holds for the name, and says nothing of the base
 }
 
 // DirEntry is an entry with its name and cookie, as listings yield it.
@@ -96,11 +102,28 @@ type Origin struct {
 
 // Layer is the record of a layer.
 type Layer struct {
-	ID, Parent LayerID
-	View       uint64 // id of the live line that handles name
-	Created    int64  // nanoseconds since 1970 UTC
-	Name       string
+	ID      LayerID
+	Parent  LayerID // that it lies over; 0: none, the layer is all there is
+	Flags   uint32
+	View    uint64 // id of the live line that handles name
+	Created int64  // nanoseconds since 1970 UTC
+	Name    string // of the live line or the snapshot; empty: nobody asks for it by itself
+
+	highest LayerID // no layer up to this one, but those that there are, will ever be
 }
+
+// Flags of a layer.
+const (
+	LayerFrozen uint32 = 1 << iota // nothing is written to it any more
+	LayerAuto                      // a snapshot that Rollback has made
+)
+
+// Live tells whether changes may go to the layer.
+func (l Layer) Live() bool { return l.Flags&LayerFrozen == 0 }
+
+// stacked tells whether a layer lies over another one. Those have even ids, the
+// others odd ones, so that this is known of every frame by itself.
+func (l LayerID) stacked() bool { return l&1 == 0 }
 
 // Errors that callers tell apart. Each comes wrapped in an *Error.
 var (
@@ -113,6 +136,11 @@ var (
 	ErrNoSpace  = errors.New("no space left for the delta")
 	ErrTooBig   = errors.New("batch is too big")
 	ErrClosed   = errors.New("store is closed")
+	ErrFrozen   = errors.New("layer is frozen")
+	ErrNoLayer  = errors.New("no such layer")
+	ErrExists   = errors.New("the name is taken")
+	ErrDepth    = errors.New("too many snapshots on top of each other")
+	ErrLastLine = errors.New("it is the only live line")
 )
 
 // Error says which operation failed, on which file, why, and the way out.

@@ -16,22 +16,25 @@ const (
 )
 
 // upkeep is what the store does by itself: syncs and covering COMMITs by time
-// (one goroutine), and spares and checkpoints (another). A Manual store has
-// neither, and all methods do nothing.
+// (one goroutine), spares, checkpoints and cleaning (another), and what dropped
+// layers leave to do (a third). A Manual store has none, and all methods do nothing.
 type upkeep struct {
 	stopped context.CancelFunc
 	running sync.WaitGroup
 	moved   chan struct{} // something was appended
 	due     chan struct{} // a spare was taken, or a checkpoint may be due
+	stacked chan struct{} // layers have changed
 }
 
 func (u *upkeep) start(s *Store) {
 	ctx, stop := context.WithCancel(context.Background())
 	u.stopped = stop
-	u.moved, u.due = make(chan struct{}, 1), make(chan struct{}, 1)
+	u.moved, u.due, u.stacked = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	wake(u.due)
+	wake(u.stacked)
 	u.running.Go(func() { u.syncs(ctx, s) })
 	u.running.Go(func() { u.checkpoints(ctx, s) })
+	u.running.Go(func() { u.layers(ctx, s) })
 }
 
 // stop ends the goroutines and waits for them.
@@ -45,6 +48,9 @@ func (u *upkeep) stop() {
 // appended and rotated wake the goroutines.
 func (u *upkeep) appended() { wake(u.moved) }
 func (u *upkeep) rotated()  { wake(u.due) }
+
+// restacked does so for layers.
+func (u *upkeep) restacked() { wake(u.stacked) }
 
 func wake(c chan struct{}) {
 	select {
