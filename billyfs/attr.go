@@ -15,19 +15,20 @@ func (s *state) dead() bool { return s.rec != nil && s.rec.Flags&deltalog.InodeD
 // load returns what the layer says of n. With n.mu held it stays true.
 func (t *Tree) load(n *node) (*state, error) {
 	for {
-		if s := n.state.Load(); s != nil {
-			return s, nil
+		old, epoch, layer := n.state.Load(), t.epoch.Load(), t.live()
+		if old != nil && old.epoch == epoch {
+			return old, nil
 		}
-		rec, ok, err := t.store.Inode(t.layer, n.ino)
+		rec, ok, err := t.store.Inode(layer, n.ino)
 		if err != nil {
 			return nil, fail("attr", n.ino, storeKind(err), err)
 		}
-		s := &state{}
+		s := &state{layer: layer, epoch: epoch}
 		if ok {
 			s.rec = &rec
 		}
 		// If somebody was faster, theirs is as new or newer.
-		n.state.CompareAndSwap(nil, s)
+		n.state.CompareAndSwap(old, s)
 	}
 }
 
@@ -156,7 +157,9 @@ func (t *Tree) usage(n *node, s *state) (*usage, error) {
 			u.density = float64(a.Used) / float64(a.Size)
 		}
 	}
-	n.state.CompareAndSwap(s, &state{rec: s.rec, used: u})
+	now := *s
+	now.used = u
+	n.state.CompareAndSwap(s, &now)
 	return u, nil
 }
 
@@ -165,7 +168,7 @@ func (t *Tree) dataBytes(ino Ino, off, n int64) (sum uint64, err error) {
 	if n <= 0 {
 		return 0, nil
 	}
-	err = t.store.DataRanges(t.layer, ino, off, n, func(_, n int64) bool {
+	err = t.store.DataRanges(t.live(), ino, off, n, func(_, n int64) bool {
 		sum += uint64(n)
 		return true
 	})

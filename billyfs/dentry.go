@@ -91,6 +91,17 @@ func (c *dentryCache) drop(k dentryKey) {
 	delete(s.m, k)
 }
 
+// clear forgets all names.
+func (c *dentryCache) clear() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.drops++
+		clear(s.m)
+		s.mu.Unlock()
+	}
+}
+
 // Cached returns what a name in a directory stands for, if that is known
 // without asking anybody. It is as Lookup but for the attributes, which Attr
 // has; what Attr calls stale is to be looked up.

@@ -136,6 +136,8 @@ func (t *Tree) ancestors(h *Handle) (fit bool, err error) {
 // store that cannot take it must still be readable: then the handle is good
 // for as long as this process knows the object.
 func (t *Tree) logPlaces(ino Ino) error {
+	t.stack.RLock()
+	defer t.stack.RUnlock()
 	var b deltalog.Batch
 	missing := 0
 	for at := ino; at != RootIno; {
@@ -150,7 +152,7 @@ func (t *Tree) logPlaces(ino Ino) error {
 			if p, err = t.lowerPlace(at); err != nil {
 				return err
 			}
-			b.Origin(t.layer, at, deltalog.Origin{Parent: p.parent, Name: p.name})
+			b.Origin(at, deltalog.Origin{Parent: p.parent, Name: p.name})
 			missing++
 		}
 		at = p.parent

@@ -33,10 +33,11 @@ type history struct {
 	// hostOnly leaves out what the host cannot be asked.
 	onHost bool
 	step   int
+	snaps  map[string]*mem // what the snapshots of the tree hold
 }
 
 func newHistory(t *rapid.T, r *rig, want side) *history {
-	h := &history{T: t, tree: &treeSide{t: t, rig: r}, want: want, who: []Caller{root}}
+	h := &history{T: t, tree: &treeSide{t: t, rig: r}, want: want, who: []Caller{root}, snaps: map[string]*mem{}}
 	h.names = []string{"a", "b", "c", "d", "e", "f", "g", "l", "sub", "deep", "hard", "fifo", "h", "n07",
 		".", "..", strings.Repeat("x", 255), strings.Repeat("y", 256)}
 	h.meet(r.Root(), want.root())
@@ -218,8 +219,10 @@ func (h *history) play() {
 		h.playWrite()
 	case n < 92:
 		h.playRead()
-	case n < 97:
+	case n < 95:
 		h.compare(h.pick())
+	case n < 97:
+		h.playLayers()
 	case n < 98:
 		h.clean()
 	default:
@@ -437,6 +440,7 @@ func (h *history) finish() {
 	checkInvariants(h.T, h.tree.rig.Tree)
 	h.reopen(false)
 	h.walk(&pair{tree: h.tree.rig.Root(), want: h.want.root()}, 0)
+	h.finishLayers()
 }
 
 func (h *history) walk(p *pair, depth int) {

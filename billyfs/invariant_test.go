@@ -68,7 +68,7 @@ func (w *walker) dir(dir, up Ino) {
 }
 
 func (w *walker) records() {
-	s, l := w.tree.store, w.tree.layer
+	s, l := w.tree.store, w.tree.live()
 	recs := make(map[Ino]deltalog.Inode)
 	if err := s.EachInode(l, func(ino Ino, r deltalog.Inode) bool { recs[ino] = r; return true }); err != nil {
 		w.t.Fatalf("inodes: %v", err)
@@ -85,7 +85,7 @@ func (w *walker) records() {
 			w.t.Fatalf("inode %d shows %d bytes of the lower file and has %d", ino, r.LowerLen, r.Size)
 		}
 		for at := ino; ofBase && at != w.tree.Root(); {
-			o, ok, err := s.Origin(l, at)
+			o, ok, err := s.Origin(at)
 			if err != nil || !ok {
 				w.t.Fatalf("inode %d of the base, above %d, has no origin: %v", at, ino, err)
 			}

@@ -7,6 +7,8 @@ import (
 
 // lockSet is a set of inodes that are locked together.
 //
+// As long as it is held the line stays in its layer (Tree.stack).
+//
 // INVARIANT: nodes is in strictly rising order of inode number, and the locks
 // were taken in that order. That, with nobody taking a second set while
 // holding one, is why calls cannot wait for each other in a circle.
@@ -18,6 +20,7 @@ type lockSet struct {
 // lock locks inodes in order of their numbers. Zeros and repeated numbers are
 // allowed and count once.
 func (t *Tree) lock(inos ...Ino) lockSet {
+	t.stack.RLock()
 	s := lockSet{t: t, nodes: make([]*node, 0, len(inos))}
 	slices.Sort(inos)
 	for i, ino := range inos {
@@ -37,6 +40,7 @@ func (s lockSet) unlock() {
 		n.mu.Unlock()
 		s.t.nodes.put(n)
 	}
+	s.t.stack.RUnlock()
 }
 
 // node returns the node of an inode that is locked.

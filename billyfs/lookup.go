@@ -60,7 +60,7 @@ func (t *Tree) look(op string, dir Ino, s string) (*name, error) {
 // resolve fills in what n stands for in the merged tree: what the layer's entry
 // says, and else what the base shows, unless that is dead.
 func (t *Tree) resolve(n *name) error {
-	e, ok, err := t.store.Entry(t.layer, n.dir, t.base.cookie(n.name), n.name)
+	e, ok, err := t.store.Entry(t.live(), n.dir, t.base.cookie(n.name), n.name)
 	switch {
 	case err != nil:
 		return failName("lookup", n.dir, n.name, storeKind(err), err)

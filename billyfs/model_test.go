@@ -5,13 +5,17 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
 // mem is a file system in memory that says what POSIX wants: slow, and simple
 // enough to be read.
-type mem struct{ top *memNode }
+type mem struct {
+	top *memNode
+	ids *int // the last given out, in all copies
+}
 
 type memNode struct {
 	attr     Attr
@@ -21,6 +25,43 @@ type memNode struct {
 	up       *memNode
 	verifier *uint64
 	mt, ct   int // how often mtime and ctime moved
+	id       int // the same in all copies of the model
+}
+
+// copy returns the model as it is now, whatever becomes of m.
+func (m *mem) copy() *mem {
+	done := make(map[*memNode]*memNode)
+	var clone func(n *memNode) *memNode
+	clone = func(n *memNode) *memNode {
+		if c := done[n]; c != nil || n == nil {
+			return c
+		}
+		c := *n
+		done[n] = &c
+		c.data, c.up = slices.Clone(n.data), clone(n.up)
+		if n.kids != nil {
+			c.kids = make(map[string]*memNode)
+			for name, kid := range n.kids {
+				c.kids[name] = clone(kid)
+			}
+		}
+		return &c
+	}
+	return &mem{top: clone(m.top), ids: m.ids}
+}
+
+// byID returns all objects that have a name.
+func (m *mem) byID() map[int]*memNode {
+	all := make(map[int]*memNode)
+	var walk func(n *memNode)
+	walk = func(n *memNode) {
+		all[n.id] = n
+		for _, kid := range n.kids {
+			walk(kid)
+		}
+	}
+	walk(m.top)
+	return all
 }
 
 func (m *mem) root() obj { return m.top }
@@ -85,7 +126,8 @@ func (m *mem) free(dir obj, name string) (*memNode, Kind) {
 }
 
 func (m *mem) make(c Caller, d *memNode, name string, mode uint32) *memNode {
-	n := &memNode{attr: Attr{Mode: mode, Nlink: 1, UID: c.UID, GID: c.GID}}
+	*m.ids++
+	n := &memNode{attr: Attr{Mode: mode, Nlink: 1, UID: c.UID, GID: c.GID}, id: *m.ids}
 	if n.typ() == TypeDir {
 		n.kids, n.up = make(map[string]*memNode), d
 		n.attr.Nlink = 2
@@ -428,6 +470,7 @@ func (m *mem) load(t testing.TB, dir string) {
 		t.Fatal(err)
 	}
 	defer b.close()
+	m.ids = new(int)
 	at := map[string]*memNode{}
 	byIno := map[Ino]*memNode{}
 	inos := map[string]Ino{".": b.Root()}
@@ -449,6 +492,8 @@ func (m *mem) load(t testing.TB, dir string) {
 				return err
 			}
 			byIno[inos[rel]] = n
+			*m.ids++
+			n.id = *m.ids
 		}
 		at[rel] = n
 		if rel == "." {

@@ -35,8 +35,10 @@ type node struct {
 
 // state is what the layer holds of an inode at one moment.
 type state struct {
-	rec  *deltalog.Inode // nil: no record. Never changed.
-	used *usage          // nil: not counted yet. Never changed.
+	rec   *deltalog.Inode  // nil: no record. Never changed.
+	used  *usage           // nil: not counted yet. Never changed.
+	layer deltalog.LayerID // that was live then: a live one over it has no record of its own
+	epoch uint64           // of the tree then: a state of another is not true any more
 }
 
 // usage counts the bytes of a file that are held in the layer.

@@ -47,7 +47,7 @@ func (t *Tree) ReadAt(ino Ino, p []byte, off int64) (n int, eof bool, err error)
 	if left := size - uint64(off); uint64(len(p)) > left {
 		p = p[:left]
 	}
-	err = t.store.ReadAt(t.layer, ino, p, off, func(p []byte, off int64) error {
+	err = t.store.ReadAt(t.live(), ino, p, off, func(p []byte, off int64) error {
 		return t.readLower(ino, s.rec, p, off)
 	})
 	if err != nil {

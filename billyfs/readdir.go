@@ -87,7 +87,7 @@ func firstFrom(list []DirEntry, from uint64) int {
 // chunk returns the next entries of the layer, whole groups of one cookie, and
 // whether there are more.
 func (t *Tree) chunk(dir Ino, from uint64) (upper []deltalog.DirEntry, more bool, err error) {
-	err = t.store.Entries(t.layer, dir, from, func(e deltalog.DirEntry) bool {
+	err = t.store.Entries(t.live(), dir, from, func(e deltalog.DirEntry) bool {
 		if len(upper) >= mergeChunk && e.Cookie != upper[len(upper)-1].Cookie {
 			more = true
 			return false

@@ -140,9 +140,10 @@ func (e *edit) dropSetID() {
 // length that the file has had since it was first changed.
 func (u *update) resize(e *edit, size uint64) {
 	if size < e.rec.Size {
-		u.batch.Truncate(u.t.layer, e.n.ino, size)
+		u.batch.Truncate(u.t.live(), e.n.ino, size)
 		e.used = nil
 	}
 	e.rec.Size = size
 	e.rec.LowerLen = min(e.rec.LowerLen, size)
+	e.rec.Below = min(e.rec.Below, size)
 }

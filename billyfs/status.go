@@ -79,12 +79,12 @@ func (t *Tree) collect() (*changes, error) {
 		t: t, inodes: make(map[Ino]deltalog.Inode), entries: make(map[place]deltalog.Entry),
 		names: make(map[Ino][]place), paths: map[Ino]string{RootIno: ""},
 	}
-	err := t.store.EachInode(t.layer, func(ino Ino, r deltalog.Inode) bool {
+	err := t.store.EachInode(t.live(), func(ino Ino, r deltalog.Inode) bool {
 		c.inodes[ino] = r
 		return true
 	})
 	if err == nil {
-		err = t.store.EachEntry(t.layer, func(dir Ino, e deltalog.DirEntry) bool {
+		err = t.store.EachEntry(t.live(), func(dir Ino, e deltalog.DirEntry) bool {
 			c.entries[place{dir, e.Name}] = e.Entry
 			if !e.Whiteout {
 				c.names[e.Ino] = append(c.names[e.Ino], place{dir, e.Name})
@@ -220,7 +220,7 @@ func (c *changes) contentChanged(ino Ino, r *deltalog.Inode) bool {
 		return true
 	}
 	data := false
-	err := c.t.store.DataRanges(c.t.layer, ino, 0, int64(r.Size), func(_, _ int64) bool {
+	err := c.t.store.DataRanges(c.t.live(), ino, 0, int64(r.Size), func(_, _ int64) bool {
 		data = true
 		return false
 	})

@@ -1,9 +1,11 @@
 package billyfs
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-git/go-billy/v5"
@@ -16,6 +18,7 @@ type Options struct {
 	// Immutable says that the base cannot change (a read-only image), so that
 	// it is never checked for drift.
 	Immutable bool
+	Line      string       // name of the live line; empty: main
 	Log       *slog.Logger // nil: discarded
 	Now       func() int64 // nanoseconds since 1970; nil: the clock
 }
@@ -23,10 +26,15 @@ type Options struct {
 // Tree is the merged tree of a base and a delta. All methods may be called
 // concurrently. Errors are *Error; a call that fails has changed nothing.
 type Tree struct {
-	base     *base
-	store    *deltalog.Store
-	layer    deltalog.LayerID
-	view     uint64
+	base  *base
+	store *deltalog.Store
+	line  string
+	layer atomic.Uint32 // the live layer of the line: see live
+	view  uint64
+	// stack is held shared while something is changed, and alone while the line
+	// goes on in another layer. It is taken before the locks of inodes.
+	stack    sync.RWMutex
+	epoch    atomic.Uint64 // moves when the line goes back: see state
 	log      *slog.Logger
 	now      func() int64
 	nodes    nodeTable
@@ -37,14 +45,14 @@ type Tree struct {
 // Open merges base and the live layer of store. The tree neither closes nor
 // owns either. Nothing is written until something changes.
 func Open(fs billy.Filesystem, store *deltalog.Store, o Options) (*Tree, error) {
-	layer, ok, err := store.Layer(deltalog.MainLayer)
-	if err == nil && !ok {
-		err = fmt.Errorf("%w: it has no live layer", deltalog.ErrDamaged)
-	}
-	if err != nil {
+	line := cmp.Or(o.Line, MainLine)
+	layer, ok := store.LayerNamed(line)
+	if !ok || !layer.Live() {
+		err := fmt.Errorf("%w: there is no live line %q", deltalog.ErrNoLayer, line)
 		return nil, &Error{Op: "open", Path: "store", Kind: storeKind(err), Err: err}
 	}
-	t := &Tree{store: store, layer: layer.ID, view: layer.View, log: o.Log, now: o.Now}
+	t := &Tree{store: store, line: line, view: layer.View, log: o.Log, now: o.Now}
+	t.layer.Store(uint32(layer.ID))
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
 	}
@@ -91,7 +99,7 @@ func (t *Tree) Tags(fn func(tag []byte)) error {
 // origin is what the base asks to find an object of which it knows no more
 // than the number.
 func (t *Tree) origin(ino Ino) (place, bool, error) {
-	o, ok, err := t.store.Origin(t.layer, ino)
+	o, ok, err := t.store.Origin(ino)
 	if err != nil {
 		return place{}, false, fail("origin", ino, storeKind(err), err)
 	}

@@ -17,6 +17,7 @@ type update struct {
 	edits   []*edit
 	origins map[Ino]bool // that this batch logs already
 	names   []dentryKey  // whose meaning changes
+	err     error        // of leave
 }
 
 // edit is an inode that an update changes.
@@ -65,6 +66,9 @@ func (u *update) edit(ino Ino) (*edit, error) {
 	}
 	if s.rec != nil {
 		e.rec, e.used = *s.rec, s.used
+		if s.layer != u.t.live() { // the record is one of a layer below now
+			e.rec.Below = math.MaxUint64
+		}
 		if l := n.state.Load(); e.used == nil && l.rec == s.rec {
 			e.used = l.used // attr has counted
 		}
@@ -116,7 +120,7 @@ func (u *update) origin(ino Ino) error {
 		u.origins = make(map[Ino]bool)
 	}
 	for ino != u.t.Root() && !u.origins[ino] {
-		o, ok, err := u.t.store.Origin(u.t.layer, ino)
+		o, ok, err := u.t.store.Origin(ino)
 		if err != nil {
 			return fail(u.op, ino, storeKind(err), err)
 		}
@@ -126,7 +130,7 @@ func (u *update) origin(ino Ino) error {
 				return err
 			}
 			o = deltalog.Origin{Parent: p.parent, Name: p.name}
-			u.batch.Origin(u.t.layer, ino, o)
+			u.batch.Origin(ino, o)
 		}
 		u.origins[ino] = true
 		ino = o.Parent
@@ -143,7 +147,7 @@ func (e *edit) modified() { e.rec.Mtime, e.rec.Ctime = e.stamp, e.stamp }
 // enter gives a name in a directory to an inode, whatever was there before.
 func (u *update) enter(n *name, ino Ino, typ uint32) {
 	u.names = append(u.names, dentryKey{n.dir, n.name})
-	u.batch.Entry(u.t.layer, n.dir, u.t.base.cookie(n.name), n.name, deltalog.Entry{Ino: ino, Type: typ & TypeMask})
+	u.batch.Entry(u.t.live(), n.dir, u.t.base.cookie(n.name), n.name, deltalog.Entry{Ino: ino, Type: typ & TypeMask})
 }
 
 // leave takes a name out of a directory: what the base shows under it needs a
@@ -152,10 +156,12 @@ func (u *update) leave(n *name) {
 	u.names = append(u.names, dentryKey{n.dir, n.name})
 	cookie := u.t.base.cookie(n.name)
 	if n.lower != 0 {
-		u.batch.Entry(u.t.layer, n.dir, cookie, n.name, deltalog.Entry{Whiteout: true})
+		u.batch.Entry(u.t.live(), n.dir, cookie, n.name, deltalog.Entry{Whiteout: true})
 		return
 	}
-	u.batch.EntryGone(u.t.layer, n.dir, cookie, n.name)
+	if err := u.t.store.RemoveEntry(u.batch, u.t.live(), n.dir, cookie, n.name); err != nil && u.err == nil {
+		u.err = failName(u.op, n.dir, n.name, storeKind(err), err)
+	}
 }
 
 // unlink takes one name off an object's count. A directory has but one.
@@ -169,11 +175,13 @@ func (e *edit) unlink() {
 
 // commit appends the batch and then shows the new states.
 func (u *update) commit() (LSN, error) {
-	l := u.t.layer
+	l, err := u.t.live(), u.err
 	for _, e := range u.edits {
 		switch {
 		case e.gone && e.n.ino&deltalog.Born != 0:
-			u.batch.Drop(l, e.n.ino)
+			if rerr := u.t.store.RemoveInode(u.batch, l, e.n.ino); rerr != nil && err == nil {
+				err = fail(u.op, e.n.ino, storeKind(rerr), rerr)
+			}
 		case e.gone:
 			e.rec = deltalog.Inode{
 				Mode: e.rec.Mode, Flags: e.rec.Flags&deltalog.InodeBase | deltalog.InodeDead,
@@ -185,6 +193,9 @@ func (u *update) commit() (LSN, error) {
 			u.batch.Inode(l, e.n.ino, &e.rec)
 		}
 	}
+	if err != nil {
+		return 0, err
+	}
 	u.batch.Tag(u.tag)
 	lsn, err := u.t.store.Append(u.batch)
 	u.batch.Reset()
@@ -194,9 +205,9 @@ func (u *update) commit() (LSN, error) {
 		return 0, fail(u.op, u.edits[0].n.ino, storeKind(err), err)
 	}
 	for _, e := range u.edits {
-		s := &state{rec: &e.rec, used: e.used}
+		s := &state{rec: &e.rec, used: e.used, layer: l, epoch: u.t.epoch.Load()}
 		if e.gone && e.n.ino&deltalog.Born != 0 {
-			s = &state{}
+			s.rec, s.used = nil, nil
 		}
 		e.n.state.Store(s)
 	}

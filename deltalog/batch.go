@@ -104,13 +104,13 @@ func (b *Batch) Drop(l LayerID, ino Ino) {
 	b.end()
 }
 
-// Origin records where in the base an object lies.
-func (b *Batch) Origin(l LayerID, ino Ino, o Origin) {
+// Origin records where in the base an object lies, for all layers.
+func (b *Batch) Origin(ino Ino, o Origin) {
 	if len(o.Name) > MaxName {
 		b.fail("name of %d bytes", len(o.Name))
 		return
 	}
-	b.begin(&frame{typ: frameOrigin, ino: ino, layer: l})
+	b.begin(&frame{typ: frameOrigin, ino: ino, layer: noLayer})
 	b.buf = appendOrigin(b.buf, o)
 	b.end()
 }

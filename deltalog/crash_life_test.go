@@ -450,10 +450,7 @@ func (w *life) sweep() error {
 			}
 			es = append(es, edit{kind: "gone", l: k.l, ino: k.dir, cookie: k.cookie, name: k.name})
 		case originKey:
-			if w.m.recs[viewKey{k.l}] != any(true) {
-				continue
-			}
-			es = append(es, edit{kind: "origin", l: k.l, ino: k.ino, origin: w.randomOrigin()})
+			es = append(es, edit{kind: "origin", l: mainView, ino: k.ino, origin: w.randomOrigin()})
 		}
 		if len(es) >= 12 {
 			if err := w.append(es); err != nil {

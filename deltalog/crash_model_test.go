@@ -27,10 +27,7 @@ type (
 		l   LayerID
 		ino Ino
 	}
-	originKey struct {
-		l   LayerID
-		ino Ino
-	}
+	originKey struct{ ino Ino }
 	entryKey struct {
 		l      LayerID
 		dir    Ino
@@ -84,8 +81,6 @@ func inView(k any, from, l LayerID) (any, bool) {
 	switch k := k.(type) {
 	case inodeKey:
 		return inodeKey{l, k.ino}, k.l == from
-	case originKey:
-		return originKey{l, k.ino}, k.l == from
 	case entryKey:
 		return entryKey{l, k.dir, k.cookie, k.name}, k.l == from
 	}
@@ -284,7 +279,7 @@ func (c edit) put(s *Store, b *Batch, d drafts) error {
 		d[k] = nil
 		return s.RemoveInode(b, l.ID, c.ino)
 	case "origin":
-		b.Origin(l.ID, c.ino, c.origin)
+		b.Origin(c.ino, c.origin)
 	}
 	return nil
 }
@@ -326,7 +321,7 @@ func (m *oracle) apply(c edit) {
 		m.del(k)
 		m.setFile(k, nil)
 	case "origin":
-		m.set(originKey(k), c.origin)
+		m.set(originKey{c.ino}, c.origin)
 	case "snapshot":
 		m.copyView(c.from, c.l)
 		m.set(viewKey{c.l}, false)
@@ -347,6 +342,10 @@ func (m *oracle) apply(c edit) {
 // files are those that may have data.
 func readOracle(s *Store, files []Ino) (*oracle, error) {
 	m := newOracle()
+	err := s.EachOrigin(func(ino Ino, o Origin) bool { m.set(originKey{ino}, o); return true })
+	if err != nil {
+		return nil, err
+	}
 	for _, layer := range s.Layers() {
 		if layer.Name == "" {
 			continue
@@ -365,10 +364,6 @@ func readOracle(s *Store, files []Ino) (*oracle, error) {
 			m.set(entryKey{l, dir, e.Cookie, e.Name}, e.Entry)
 			return true
 		})
-		if err != nil {
-			return nil, err
-		}
-		err = s.EachOrigin(id, func(ino Ino, o Origin) bool { m.set(originKey{l, ino}, o); return true })
 		if err != nil {
 			return nil, err
 		}

@@ -132,7 +132,7 @@ func fillFrozen(t *testing.T, s *Store) {
 		b.Inode(MainLayer, link, &Inode{Mode: TypeSymlink | 0o777, Nlink: 1, Size: 6, Target: "../dir"})
 		b.Entry(MainLayer, 1, 78, "link", Entry{Ino: link, Type: TypeSymlink})
 		b.Entry(MainLayer, 1, 79, "gone", Entry{Whiteout: true})
-		b.Origin(MainLayer, 42, Origin{Parent: 1, Name: "of the base"})
+		b.Origin(42, Origin{Parent: 1, Name: "of the base"})
 		b.Inode(MainLayer, 42, &Inode{Mode: TypeRegular | 0o600, Nlink: 1, Size: 9000, LowerLen: 8192})
 		b.Data(MainLayer, 42, 4096, bytes.Repeat([]byte("base"), 1024))
 	})
@@ -383,6 +383,10 @@ func describeContent(t *testing.T, s *Store, say func(string, ...any)) {
 		t.Fatal(err)
 	}
 	say("%d inodes, last LSN %d, %d segments, label %q, read-only: %s", info.Inodes, info.LastLSN, info.Segments, s.Label("base"), info.ReadOnly)
+	err = s.EachOrigin(func(ino Ino, o Origin) bool { say("  origin %x %+v", uint64(ino), o); return true })
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, l := range s.Layers() {
 		say(" layer %d over %d, flags %d, view %d, %q", l.ID, l.Parent, l.Flags, l.View, l.Name)
 		if l.Name != "" {
@@ -405,9 +409,6 @@ func describeLayer(t *testing.T, s *Store, l LayerID, say func(string, ...any)) 
 	})
 	if err == nil {
 		err = s.EachEntry(l, func(dir Ino, e DirEntry) bool { say("  entry %x %+v", uint64(dir), e); return true })
-	}
-	if err == nil {
-		err = s.EachOrigin(l, func(ino Ino, o Origin) bool { say("  origin %x %+v", uint64(ino), o); return true })
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -53,7 +53,7 @@ func fuzzBatches() []byte {
 			b.Inode(1, 5, &Inode{Mode: TypeSymlink, Nlink: 1, Target: "to"})
 			b.Entry(1, 1, 9, "name", Entry{Ino: 5, Type: TypeSymlink})
 			b.EntryGone(1, 1, 9, "gone")
-			b.Origin(1, 5, Origin{Parent: 1, Name: "of the base"})
+			b.Origin(5, Origin{Parent: 1, Name: "of the base"})
 			b.Tag([]byte("tag"))
 		},
 		func(b *Batch) {

@@ -200,7 +200,7 @@ func FuzzIndexValue(f *testing.F) {
 	seed := func(b table, key, val []byte) { f.Add(byte(b), key, appendStored(nil, b, key, val, 9)) }
 	seed(tableInode, keyOfIno(1, 2), pointerValue(at, appendInode(nil, &Inode{Target: "x"})))
 	seed(tableEntry, keyOfEntry(1, 2, 3, []byte("name")), pointerValue(at, appendEntryValue(nil, Entry{Ino: 5, Type: TypeDir})))
-	seed(tableOrigin, keyOfIno(1, 2), pointerValue(at, appendOrigin(nil, Origin{Parent: 1, Name: "n"})))
+	seed(tableOrigin, keyOfIno(noLayer, 2), pointerValue(at, appendOrigin(nil, Origin{Parent: 1, Name: "n"})))
 	seed(tableLayer, keyOfLayer(1), pointerValue(at, appendLayer(nil, Layer{ID: 1, Name: "main"})))
 	seed(tableExtent, keyOfExtent(1, 2, 0), encodeChunk([]extent{{off: 5, length: 5, seg: 1, lsn: 1}, {off: 10, length: 1, seg: 2, lsn: 9}}))
 	f.Add(byte(tableExtent), keyOfExtent(1, 2, 1<<62), []byte{})
@@ -224,7 +224,7 @@ func FuzzIndexValue(f *testing.F) {
 			x.layers()
 		} else {
 			x.inode(l, keyIno(key))
-			x.origin(l, keyIno(key))
+			x.origin(keyIno(key))
 			x.extents(l, keyIno(key), 0, 1<<62, func(extent) bool { return true })
 		}
 		x.eachEntry(l, func(Ino, DirEntry) bool { return true })

@@ -183,7 +183,7 @@ func (x *index) ownInode(l LayerID, ino Ino) (Inode, bool, error) {
 func (x *index) sweep(most int) (n int, err error) {
 	known := x.tree.Load().layers
 	for t := range tables {
-		if t == tableLayer {
+		if t == tableLayer || t == tableOrigin {
 			continue
 		}
 		for from := []byte{}; from != nil && n < most; {
@@ -214,7 +214,7 @@ func (x *index) checkLayers(b *Batch) error {
 	for i := range b.starts {
 		h := b.buf[b.starts[i]:]
 		l := frameLayerOf(h)
-		if l == last || !frameType(h[0]).record() {
+		if l == last || l == noLayer || !frameType(h[0]).record() {
 			continue
 		}
 		switch n := known[l]; {

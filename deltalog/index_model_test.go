@@ -128,7 +128,7 @@ func (w *indexWorld) randomFrame() frame {
 			f.typ, f.payload = frameEntryGone, f.payload[:f.length]
 		}
 	case p < 7:
-		f.typ = frameOrigin
+		f.typ, f.layer = frameOrigin, noLayer
 		f.payload = appendOrigin(nil, Origin{Parent: Ino(r.IntN(9)), Name: "origin"})
 	case p < 8:
 		f.typ, f.offset = frameTruncate, w.randomUnit()
@@ -202,7 +202,7 @@ func (w *indexWorld) checkRecords() {
 	inodes, entries, origins := map[string]Inode{}, map[string]Entry{}, map[string]Origin{}
 	for l := LayerID(1); l <= 2; l++ {
 		err1 := w.x.eachInode(l, func(i Ino, r Inode) bool { inodes[string(keyOfIno(l, i))] = r; return true })
-		err2 := w.x.eachOrigin(l, func(i Ino, o Origin) bool { origins[string(keyOfIno(l, i))] = o; return true })
+		err2 := w.x.eachOrigin(func(i Ino, o Origin) bool { origins[string(keyOfIno(noLayer, i))] = o; return true })
 		err3 := w.x.eachEntry(l, func(dir Ino, e DirEntry) bool {
 			k := string(keyOfEntry(l, dir, e.Cookie, []byte(e.Name)))
 			if _, ok := entries[k]; ok {
@@ -231,8 +231,8 @@ func (w *indexWorld) checkRecords() {
 		if want, there := w.inodes[k]; err != nil || ok != there || r != want {
 			w.t.Fatalf("inode %d %x: %v %v %v", l, ino, r, ok, err)
 		}
-		o, ok, err := w.x.origin(l, ino)
-		if want, there := w.origins[k]; err != nil || ok != there || o != want {
+		o, ok, err := w.x.origin(ino)
+		if want, there := w.origins[string(keyOfIno(noLayer, ino))]; err != nil || ok != there || o != want {
 			w.t.Fatalf("origin %d %x: %v %v %v", l, ino, o, ok, err)
 		}
 	}

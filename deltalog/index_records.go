@@ -56,19 +56,14 @@ func (x *index) ownEntry(l LayerID, dir Ino, cookie uint64, name string) (Entry,
 }
 
 // origin returns where in the base an object lies, and whether that is recorded.
-func (x *index) origin(l LayerID, ino Ino) (Origin, bool, error) {
-	for _, l := range x.chain(l) {
-		v, _, err := x.lookup(tableOrigin, keyOfIno(l, ino))
-		if err != nil {
-			return Origin{}, false, err
-		}
-		if v != nil {
-			o, err := decodeOrigin(valueRecord(v))
-			o, err = decoded(tableOrigin, o, err)
-			return o, err == nil, err
-		}
+func (x *index) origin(ino Ino) (Origin, bool, error) {
+	v, _, err := x.lookup(tableOrigin, keyOfIno(noLayer, ino))
+	if err != nil || v == nil {
+		return Origin{}, false, err
 	}
-	return Origin{}, false, nil
+	o, err := decodeOrigin(valueRecord(v))
+	o, err = decoded(tableOrigin, o, err)
+	return o, err == nil, err
 }
 
 // layers returns all layers, by id.
@@ -132,8 +127,8 @@ func decodeEntryPair(_, rec []byte) (Entry, error)   { return decodeEntryValue(r
 func decodeInodePair(_, rec []byte) (Inode, error)   { return decodeInode(rec) }
 func decodeOriginPair(_, rec []byte) (Origin, error) { return decodeOrigin(rec) }
 
-// eachInode, eachEntry and eachOrigin walk all records that a layer shows in the
-// order of their keys until fn returns false.
+// eachInode and eachEntry walk all records that a layer shows in the order of
+// their keys until fn returns false, eachOrigin those of all layers.
 func (x *index) eachInode(l LayerID, fn func(Ino, Inode) bool) error {
 	return eachOver(x, tableInode, l, nil, nil, decodeInodePair, func(k []byte, r Inode) bool {
 		if keyLayer(k) != l {
@@ -149,8 +144,8 @@ func (x *index) eachEntry(l LayerID, fn func(dir Ino, e DirEntry) bool) error {
 	})
 }
 
-func (x *index) eachOrigin(l LayerID, fn func(Ino, Origin) bool) error {
-	return eachOver(x, tableOrigin, l, nil, nil, decodeOriginPair, func(k []byte, o Origin) bool {
+func (x *index) eachOrigin(fn func(Ino, Origin) bool) error {
+	return eachRecord(x, tableOrigin, []byte{}, nil, decodeOriginPair, func(k []byte, o Origin) bool {
 		return fn(keyIno(k), o)
 	})
 }

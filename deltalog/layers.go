@@ -347,7 +347,7 @@ type folder struct {
 func (s *Store) fold(ctx context.Context, b, a Layer, rest func()) error {
 	f := &folder{s: s, b: b.ID, a: a.ID, deep: a.Parent != 0, rest: rest}
 	f.buf = make([]byte, min(MaxData/4, s.segs.size/4))
-	for _, step := range []func() error{f.origins, f.inodes, f.entries} {
+	for _, step := range []func() error{f.inodes, f.entries} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -395,14 +395,6 @@ func (f *folder) append(b *Batch) error {
 	_, err := f.s.Append(b)
 	f.rest()
 	return err
-}
-
-func (f *folder) origins() error {
-	return f.each(tableOrigin, func(p pair, b *Batch) error {
-		o, err := decodeOrigin(valueRecord(p.val))
-		b.Origin(f.a, keyIno(p.key), o)
-		return err
-	})
 }
 
 // entries moves entries and whiteouts, each in one batch.

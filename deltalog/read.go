@@ -7,14 +7,28 @@ import (
 	"sync"
 )
 
+// there fails unless there is such a layer: a reader may come late.
+func (s *Store) there(l LayerID) error {
+	if s.x.tree.Load().layers[l] == nil {
+		return s.fault("read", fmt.Errorf("%w: %d", ErrNoLayer, l))
+	}
+	return nil
+}
+
 // Inode returns the record of an inode, and whether there is one.
 func (s *Store) Inode(l LayerID, ino Ino) (Inode, bool, error) {
+	if err := s.there(l); err != nil {
+		return Inode{}, false, err
+	}
 	r, ok, err := s.x.inode(l, ino)
 	return r, ok, s.fault("read", err)
 }
 
 // Entry returns what a directory holds for a name, and whether it holds anything.
 func (s *Store) Entry(l LayerID, dir Ino, cookie uint64, name string) (Entry, bool, error) {
+	if err := s.there(l); err != nil {
+		return Entry{}, false, err
+	}
 	e, ok, err := s.x.entry(l, dir, cookie, name)
 	return e, ok, s.fault("read", err)
 }
@@ -23,12 +37,15 @@ func (s *Store) Entry(l LayerID, dir Ino, cookie uint64, name string) (Entry, bo
 // from, in order of cookie and name, until fn returns false. fn must not call
 // the store.
 func (s *Store) Entries(l LayerID, dir Ino, from uint64, fn func(DirEntry) bool) error {
+	if err := s.there(l); err != nil {
+		return err
+	}
 	return s.fault("read", s.x.entries(l, dir, from, fn))
 }
 
 // Origin returns where in the base an object lies, and whether that is recorded.
-func (s *Store) Origin(l LayerID, ino Ino) (Origin, bool, error) {
-	o, ok, err := s.x.origin(l, ino)
+func (s *Store) Origin(ino Ino) (Origin, bool, error) {
+	o, ok, err := s.x.origin(ino)
 	return o, ok, s.fault("read", err)
 }
 
@@ -40,7 +57,7 @@ func (s *Store) Layer(id LayerID) (Layer, bool, error) {
 	return Layer{}, false, nil
 }
 
-// EachInode, EachEntry and EachOrigin walk all records of a layer, in no
+// EachInode and EachEntry walk all records of a layer, EachOrigin those of the store, in no
 // promised order, for status and tools. fn must not call the store.
 func (s *Store) EachInode(l LayerID, fn func(Ino, Inode) bool) error {
 	return s.fault("read", s.x.eachInode(l, fn))
@@ -52,13 +69,16 @@ func (s *Store) EachEntry(l LayerID, fn func(dir Ino, e DirEntry) bool) error {
 }
 
 // EachOrigin is described at EachInode.
-func (s *Store) EachOrigin(l LayerID, fn func(Ino, Origin) bool) error {
-	return s.fault("read", s.x.eachOrigin(l, fn))
+func (s *Store) EachOrigin(fn func(Ino, Origin) bool) error {
+	return s.fault("read", s.x.eachOrigin(fn))
 }
 
 // DataRanges calls fn for each range of [off, off+n) that the layer holds data
 // for, ascending and merged, until fn returns false.
 func (s *Store) DataRanges(l LayerID, ino Ino, off, n int64, fn func(off, n int64) bool) error {
+	if err := s.there(l); err != nil {
+		return err
+	}
 	var at, length int64
 	stopped := false
 	_, err := s.x.pieces(s.x.chain(l), ino, off, n, func(_ LayerID, e extent) bool {
@@ -84,6 +104,9 @@ func (s *Store) DataRanges(l LayerID, ino Ino, off, n int64, fn func(off, n int6
 // order. Every byte from the log is verified by its CRC. An error of lower is
 // returned as it is.
 func (s *Store) ReadAt(l LayerID, ino Ino, p []byte, off int64, lower func(p []byte, off int64) error) error {
+	if err := s.there(l); err != nil {
+		return err
+	}
 	return s.readOver(func() []LayerID { return s.x.chain(l) }, ino, p, off, lower)
 }
 

@@ -86,7 +86,7 @@ func TestWhatWasAppendedIsRead(t *testing.T) {
 		b.Inode(MainLayer, ino, &rec)
 		b.Entry(MainLayer, 1, 99, "name", Entry{Ino: ino, Type: TypeRegular})
 		b.Data(MainLayer, ino, 0, []byte("hello"))
-		b.Origin(MainLayer, 5, Origin{Parent: 1, Name: "five"})
+		b.Origin(5, Origin{Parent: 1, Name: "five"})
 	})
 	if err := s.Sync(lsn); err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestWhatWasAppendedIsRead(t *testing.T) {
 	if e, ok, err := s.Entry(MainLayer, 1, 99, "name"); err != nil || !ok || e.Ino != ino || e.Type != TypeRegular {
 		t.Errorf("entry is %+v, %v, %v", e, ok, err)
 	}
-	if o, ok, err := s.Origin(MainLayer, 5); err != nil || !ok || o.Name != "five" {
+	if o, ok, err := s.Origin(5); err != nil || !ok || o.Name != "five" {
 		t.Errorf("origin is %+v, %v, %v", o, ok, err)
 	}
 	mustRead(t, s, ino, 0, []byte("hello"))

@@ -18,6 +18,9 @@ type LSN uint64
 // LayerID names the layer that owns a record.
 type LayerID uint32
 
+// noLayer owns what is the same for all layers: where objects lie in the base.
+const noLayer LayerID = 0
+
 // MainLayer is the layer that every store begins with.
 const MainLayer LayerID = 1
 

@@ -1,0 +1,188 @@
+package billyfs
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"deltafs/deltalog"
+)
+
+// A line is a live view of a store: "main", or a fork. It goes on in a new layer
+// when a snapshot freezes the one it was in, and from an older one when it goes
+// back. Its handles stay good, as far as their objects are there.
+
+// MainLine is the line that every store begins with.
+const MainLine = "main"
+
+// live returns the layer that changes go to. It stays the same as long as stack
+// is held.
+func (t *Tree) live() deltalog.LayerID { return deltalog.LayerID(t.layer.Load()) }
+
+// Line returns the name of the tree's line.
+func (t *Tree) Line() string { return t.line }
+
+// checkLineName refuses what cannot name a snapshot or a fork.
+func checkLineName(op, name string) error {
+	if err := checkName(op, 0, name); err != nil {
+		return err
+	}
+	if isDot(name) || name[0] == '@' || name[0] == '-' {
+		return &Error{Op: op, Path: name, Kind: Invalid, Err: errors.New("a name cannot be . or .. or begin with @ or -")}
+	}
+	return nil
+}
+
+// layerFail is an error of an operation on lines and snapshots.
+func layerFail(op, name string, err error) error {
+	kind := storeKind(err)
+	switch {
+	case errors.Is(err, deltalog.ErrExists):
+		kind = Exist
+	case errors.Is(err, deltalog.ErrNoLayer):
+		kind = NotExist
+	case errors.Is(err, deltalog.ErrLastLine), errors.Is(err, deltalog.ErrDepth), errors.Is(err, errOwnLine), errors.Is(err, errNotFrozen):
+		kind = Invalid
+	}
+	return &Error{Op: op, Path: name, Kind: kind, Err: err}
+}
+
+var (
+	errOwnLine   = errors.New("it is the line itself")
+	errNotFrozen = errors.New("it is not a snapshot")
+)
+
+// Snapshot freezes what the tree is now under a name, and is durable when it
+// returns. It takes as long whatever the tree holds, and changes that are under
+// way wait for one append at most. Exist: the name is taken.
+func (t *Tree) Snapshot(name string) error {
+	const op = "snapshot"
+	if err := checkLineName(op, name); err != nil {
+		return err
+	}
+	return t.step(op, name)
+}
+
+// step goes on in a new layer; name is that of the one below, or empty.
+func (t *Tree) step(op, name string) error {
+	t.stack.Lock()
+	l, lsn, err := t.store.Snapshot(t.live(), name)
+	if err == nil {
+		t.layer.Store(uint32(l.ID))
+	}
+	t.stack.Unlock()
+	if err != nil {
+		return layerFail(op, name, err)
+	}
+	return t.Sync(lsn)
+}
+
+// Fork makes another live line, of what a snapshot holds or, if from is empty, of
+// what the tree is now. It is durable when Fork returns. Open with Line opens it.
+func (t *Tree) Fork(name, from string) error {
+	const op = "fork"
+	if err := checkLineName(op, name); err != nil {
+		return err
+	}
+	if _, taken := t.store.LayerNamed(name); taken {
+		return layerFail(op, name, fmt.Errorf("%w: %q", deltalog.ErrExists, name))
+	}
+	var below deltalog.LayerID
+	if from == "" {
+		if err := t.step(op, ""); err != nil {
+			return err
+		}
+		l, _, err := t.store.Layer(t.live())
+		if err != nil {
+			return layerFail(op, name, err)
+		}
+		below = l.Parent
+	} else {
+		l, err := t.snapshot(from)
+		if err != nil {
+			return layerFail(op, from, err)
+		}
+		below = l.ID
+	}
+	var view [8]byte
+	if _, err := rand.Read(view[:]); err != nil {
+		return layerFail(op, name, err)
+	}
+	_, lsn, err := t.store.Fork(below, name, binary.LittleEndian.Uint64(view[:])|1)
+	if err != nil {
+		return layerFail(op, name, err)
+	}
+	return t.Sync(lsn)
+}
+
+// snapshot returns the snapshot of that name.
+func (t *Tree) snapshot(name string) (deltalog.Layer, error) {
+	l, ok := t.store.LayerNamed(name)
+	switch {
+	case !ok:
+		return l, fmt.Errorf("%w named %q", deltalog.ErrNoLayer, name)
+	case l.Live():
+		return l, fmt.Errorf("%w: %q is live", errNotFrozen, name)
+	}
+	return l, nil
+}
+
+// Rollback makes the tree what a snapshot holds. What it was before is kept as
+// an automatic snapshot, whose name is returned. It is durable when Rollback
+// returns. Objects that the snapshot does not have are Stale from then on.
+func (t *Tree) Rollback(to string) (saved string, err error) {
+	const op = "rollback"
+	from, err := t.snapshot(to)
+	if err != nil {
+		return "", layerFail(op, to, err)
+	}
+	at := time.Unix(0, t.now()).UTC().Format("20060102T150405.000Z")
+	t.stack.Lock()
+	var l deltalog.Layer
+	var lsn LSN
+	for n := 0; ; n++ {
+		saved = t.line + "-before-" + at
+		if n > 0 {
+			saved += fmt.Sprint("-", n)
+		}
+		if l, lsn, err = t.store.Rollback(t.live(), from.ID, saved); !errors.Is(err, deltalog.ErrExists) {
+			break
+		}
+	}
+	if err == nil {
+		t.layer.Store(uint32(l.ID))
+		t.epoch.Add(1)
+		t.dentries.clear()
+	}
+	t.stack.Unlock()
+	if err != nil {
+		return "", layerFail(op, to, err)
+	}
+	return saved, t.Sync(lsn)
+}
+
+// Drop gives up a snapshot or another line, durably. What only it held is gone
+// for good; its space comes back by and by.
+func (t *Tree) Drop(name string) error {
+	const op = "drop"
+	l, ok := t.store.LayerNamed(name)
+	switch {
+	case !ok:
+		return layerFail(op, name, fmt.Errorf("%w named %q", deltalog.ErrNoLayer, name))
+	case name == t.line:
+		return layerFail(op, name, errOwnLine)
+	}
+	lsn, err := t.store.Drop(l.ID)
+	if err != nil {
+		return layerFail(op, name, err)
+	}
+	if live, ok, _ := t.store.Layer(t.live()); ok && live.Parent == l.ID {
+		// What came after the snapshot can become one with it only if it is frozen.
+		if err := t.step(op, ""); err != nil {
+			return err
+		}
+	}
+	return t.Sync(max(lsn, t.store.LastLSN()))
+}
