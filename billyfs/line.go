@@ -89,32 +89,49 @@ func (t *Tree) Fork(name, from string) error {
 	if _, taken := t.store.LayerNamed(name); taken {
 		return layerFail(op, name, fmt.Errorf("%w: %q", deltalog.ErrExists, name))
 	}
-	var below deltalog.LayerID
 	if from == "" {
 		if err := t.step(op, ""); err != nil {
 			return err
 		}
-		l, _, err := t.store.Layer(t.live())
-		if err != nil {
-			return layerFail(op, name, err)
-		}
-		below = l.Parent
-	} else {
-		l, err := t.snapshot(from)
-		if err != nil {
-			return layerFail(op, from, err)
-		}
-		below = l.ID
 	}
 	var view [8]byte
 	if _, err := rand.Read(view[:]); err != nil {
 		return layerFail(op, name, err)
 	}
-	_, lsn, err := t.store.Fork(below, name, binary.LittleEndian.Uint64(view[:])|1)
+	lsn, err := again(func() (LSN, error) {
+		below, err := t.below(from)
+		if err != nil {
+			return 0, err
+		}
+		_, lsn, err := t.store.Fork(below, name, binary.LittleEndian.Uint64(view[:])|1)
+		return lsn, err
+	})
 	if err != nil {
 		return layerFail(op, name, err)
 	}
 	return t.Sync(lsn)
+}
+
+// again calls fn once more if the layer that it has found is not there any more:
+// layers that have settled have other numbers.
+func again(fn func() (LSN, error)) (LSN, error) {
+	for n := 0; ; n++ {
+		lsn, err := fn()
+		if n == 10 || !errors.Is(err, deltalog.ErrNoLayer) {
+			return lsn, err
+		}
+	}
+}
+
+// below returns the layer of a snapshot, or, without a name, that under the
+// live one.
+func (t *Tree) below(name string) (deltalog.LayerID, error) {
+	if name != "" {
+		l, err := t.snapshot(name)
+		return l.ID, err
+	}
+	l, _, err := t.store.Layer(t.live())
+	return l.Parent, err
 }
 
 // snapshot returns the snapshot of that name.
@@ -134,10 +151,6 @@ func (t *Tree) snapshot(name string) (deltalog.Layer, error) {
 // returns. Objects that the snapshot does not have are Stale from then on.
 func (t *Tree) Rollback(to string) (saved string, err error) {
 	const op = "rollback"
-	from, err := t.snapshot(to)
-	if err != nil {
-		return "", layerFail(op, to, err)
-	}
 	at := time.Unix(0, t.now()).UTC().Format("20060102T150405.000Z")
 	t.stack.Lock()
 	var l deltalog.Layer
@@ -147,7 +160,14 @@ func (t *Tree) Rollback(to string) (saved string, err error) {
 		if n > 0 {
 			saved += fmt.Sprint("-", n)
 		}
-		if l, lsn, err = t.store.Rollback(t.live(), from.ID, saved); !errors.Is(err, deltalog.ErrExists) {
+		lsn, err = again(func() (lsn LSN, err error) {
+			below, err := t.below(to)
+			if err == nil {
+				l, lsn, err = t.store.Rollback(t.live(), below, saved)
+			}
+			return lsn, err
+		})
+		if !errors.Is(err, deltalog.ErrExists) {
 			break
 		}
 	}
@@ -167,18 +187,22 @@ func (t *Tree) Rollback(to string) (saved string, err error) {
 // for good; its space comes back by and by.
 func (t *Tree) Drop(name string) error {
 	const op = "drop"
-	l, ok := t.store.LayerNamed(name)
-	switch {
-	case !ok:
-		return layerFail(op, name, fmt.Errorf("%w named %q", deltalog.ErrNoLayer, name))
-	case name == t.line:
+	if name == t.line {
 		return layerFail(op, name, errOwnLine)
 	}
-	lsn, err := t.store.Drop(l.ID)
+	var dropped deltalog.LayerID
+	lsn, err := again(func() (LSN, error) {
+		l, ok := t.store.LayerNamed(name)
+		if !ok {
+			return 0, fmt.Errorf("%w named %q", deltalog.ErrNoLayer, name)
+		}
+		dropped = l.ID
+		return t.store.Drop(l.ID)
+	})
 	if err != nil {
 		return layerFail(op, name, err)
 	}
-	if live, ok, _ := t.store.Layer(t.live()); ok && live.Parent == l.ID {
+	if live, ok, _ := t.store.Layer(t.live()); ok && live.Parent == dropped {
 		// What came after the snapshot can become one with it only if it is frozen.
 		if err := t.step(op, ""); err != nil {
 			return err

@@ -38,6 +38,9 @@ func (r *recovery) clean() error {
 // anew first: if a sync has failed before the process ended, the kernel may
 // show data that it has given up, and say that there is nothing to sync.
 func (r *recovery) harden() error {
+	if plantSkipHarden {
+		return nil
+	}
 	for i := r.first; i < len(r.c.hdrs) && r.c.hdrs[i].id <= r.at.seg; i++ {
 		end, last := r.c.ends[i], r.lsn
 		if r.c.hdrs[i].id == r.at.seg {

@@ -28,7 +28,7 @@ type (
 		ino Ino
 	}
 	originKey struct{ ino Ino }
-	entryKey struct {
+	entryKey  struct {
 		l      LayerID
 		dir    Ino
 		cookie uint64

@@ -104,18 +104,21 @@
 //
 //	type          inode    payload
 //	1 INODE       inode    inode record: the whole state of the inode
-//	2 ENTRY       parent   name, then inode u64, type u8 (S_IFMT >> 12), kind u8 (1 entry, 2 whiteout), 6 zero
+//	2 ENTRY       parent   name, then inode u64, type u8 (S_IFMT >> 12), kind u8 (1 entry, 2 whiteout, 3 nothing), 6 zero
 //	3 ENTRYGONE   parent   name: neither entry nor whiteout any more
 //	4 DATA        inode    [CRC table] file data
 //	5 TRUNCATE    inode    none: no extent at or beyond the offset any more
 //	6 DROP        inode    none: the inode's record and all its extents are gone
 //	7 ORIGIN      inode    parent u64, flags u32 (1 pinned: overrides the hash), 4 zero, name
-//	8 LAYER       0        layer record
+//	8 LAYER       0        layer record: the whole state of the layer
 //	9 TRIM        0        id u64 of the oldest segment that is part of the log
 //	10 COMMIT     0        see below
 //	11 SEAL       0        footer: see below
 //	12 INTENT, 13 DONE     reserved for commits to the base
 //	14 COLD       0        for each cold segment of the log, by id: id u64, end u32, offset of its SEAL u32 or 0
+//	15 LAYERGONE  0        none: there is no such layer any more, nor anything in it
+//
+// The layer of ORIGIN is 0: where an object lies in the base is the same for all.
 //
 // COMMIT's inode field is the next inode number: no born number at or above it
 // was given out before. What the table does not give is zero.
@@ -134,7 +137,7 @@
 //	24  -  caller tag
 //
 // A cold segment has no batches and no COMMITs: it is a row of frames of types 1
-// to 8, each with the flag relocated and the LSN of its original, ended by a SEAL
+// to 8 and 15, each with the flag relocated and the LSN of its original, ended by a SEAL
 // with that flag too. Its header's fields for the chain are 0, but "first LSN",
 // which is that of the next batch when it was begun. Up to "end" in the last COLD
 // frame of the log its frames are durable; behind that, those that validate are.
@@ -144,7 +147,7 @@
 //
 // A batch never crosses segments. SEAL is the last frame of a full segment (a
 // batch of its own, with a COMMIT behind it, so it has an LSN); payload: for
-// each (layer, inode) with frames of types 1 to 8 in the segment, sorted, 24
+// each (layer, inode) with frames of types 1 to 8 and 15 in the segment, sorted, 24
 // bytes: layer u32, zero u32, inode u64, lowest LSN u64. A segment that a crash
 // or a full disk ended has no SEAL. Room for it is kept free in each segment,
 // and 2 KiB for COMMITs that cover the tail and for TRIM.
@@ -185,9 +188,41 @@
 //	 32 8 size  40 8 lower length  48 8 atime   56 8 mtime   64 8 ctime (ns since 1970)
 //	 72 8 parent (directories)     80 8 create verifier
 //	 88 8 base inode  96 8 base size  104 8 base mtime  112 8 base ctime (the fingerprint)
-//	120 - zero, reserved          160 - symlink target
+//	120 8 below: up to where data of layers below shows        128 - zero, reserved
+//	160 - symlink target
 //
-// Layer record: parent layer u32, flags u32, view id u64, created u64, name.
+// Flags: 1 dead, 2 has a verifier, 4 has a fingerprint, 8 there is no such inode (it
+// hides that of a layer below; all else is zero).
+//
+// Layer record: parent layer u32 (0: none), flags u32 (1 frozen, 2 made by a
+// rollback), view id u64, created u64, highest layer that there ever was u32 (of
+// those that are no more; 0: not said), zero u32, name.
+//
+// # Layers
+//
+// A store begins with layer 1, "main". A snapshot freezes a live layer, gives it the
+// snapshot's name, and stacks a new layer on it that goes on with the line. A fork stacks
+// another live layer on a frozen one. Going back freezes the live layer under a name of
+// its own and stacks a new one on the snapshot. Each is one batch of LAYER frames.
+// Ids are never given out again; those of layers that lie over another are even, the
+// others odd.
+//
+// What can be seen in a layer is what its records say, and where they say nothing
+// what can be seen in the layer below. ENTRY with kind 3 and INODE with flag 8 say
+// that there is nothing, where a layer below has something; where none has, ENTRYGONE
+// and DROP leave nothing behind. Of a file's data, what the layer has wins; the rest
+// shows from below up to the inode record's "below". So whoever changes a file's data
+// has an inode record in the layer, and whoever truncates it lowers "below". Nothing
+// of this is known to what reads and merges: a chain of layers looks like one.
+//
+// A layer that was dropped loses its name. If nothing lies over it, it is gone
+// (LAYERGONE), and its pairs are deleted from the index bit by bit; frames of a layer
+// that there is not are dead, whoever finds them. If one frozen layer lies over it, the two
+// become one: inode by inode and name by name, what the upper one says is logged for the
+// lower one and dropped from the upper one, in an order in which what can be seen stays the
+// same after every batch; then the lower one takes the upper one's name. That costs as much as
+// changed between the two. So there are never more layers than twice the snapshots and
+// lines, and a crash at any moment leaves nothing to repair.
 //
 // # Index
 //
@@ -199,6 +234,7 @@
 //	origin   layer u32, inode u64                     frame pointer, ORIGIN payload
 //	extent   layer u32, inode u64, start u64          extents, 32 bytes each
 //	layer    layer u32                                frame pointer, layer record
+//	(origin: the layer is 0)
 //	meta     "checkpoint": see index.go; "live": live bytes per segment;
 //	         "sum:BUCKET": count and sum of the bucket's pairs, kept in every transaction
 //
@@ -290,6 +326,7 @@
 //
 // All methods of Store may be called concurrently. Order of the locks:
 //
+//	settling   (one Settle at a time)
 //	cleaner    (one segment at a time is cleaned)
 //	checkpoint (one checkpoint at a time)
 //	  append   (one batch at a time: LSN, write, memtable)

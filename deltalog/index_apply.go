@@ -28,6 +28,9 @@ func (x *index) apply(f *frame, at loc) error {
 		x.put(tableLayer, keyOfLayer(f.layer), pointerValue(at, f.payload), f.lsn)
 		return x.loadLayers()
 	case frameLayerGone:
+		if plantKeepDropped {
+			return nil
+		}
 		x.put(tableLayer, keyOfLayer(f.layer), nil, f.lsn)
 		return x.loadLayers()
 	case frameEntry, frameEntryGone:
@@ -158,7 +161,7 @@ func (x *index) setChunkLocked(key []byte, es []extent) {
 // cutFile ends a file's extents at length.
 func (x *index) cutFile(l LayerID, ino Ino, length uint64, lsn LSN) error {
 	lo := length
-	if lo > maxFile {
+	if lo > maxFile || plantNoTruncate {
 		return nil
 	}
 	first, err := x.floor(tableExtent, keyOfExtent(l, ino, regionOf(lo)), keyOfExtent(l, ino, lo))

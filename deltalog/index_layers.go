@@ -47,6 +47,11 @@ func (x *index) loadLayers() error {
 // not is one by itself.
 func (x *index) chain(l LayerID) []LayerID {
 	if n := x.tree.Load().layers[l]; n != nil {
+		if plantBottomFirst {
+			c := slices.Clone(n.chain)
+			slices.Reverse(c)
+			return c
+		}
 		return n.chain
 	}
 	return []LayerID{l}
@@ -65,6 +70,13 @@ func (t *layerTree) sorted() []*layerNode {
 // next returns an id that was never given out, for a layer over parent (0: none).
 func (t *layerTree) next(parent LayerID) LayerID {
 	id := t.highest + 1
+	if plantReuseLayer {
+		id = 0
+		for other := range t.layers {
+			id = max(id, other)
+		}
+		id++
+	}
 	if id.stacked() != (parent != 0) {
 		id++
 	}
@@ -135,7 +147,7 @@ func (x *index) pieces(chain []LayerID, ino Ino, off, n int64, fn func(LayerID, 
 	if err != nil {
 		return false, err
 	}
-	if ok {
+	if ok && !plantShowBelow {
 		shows = int64(min(rec.Below, math.MaxInt64))
 	}
 	at, end := off, off+min(n, math.MaxInt64-off)
@@ -220,7 +232,7 @@ func (x *index) checkLayers(b *Batch) error {
 		switch n := known[l]; {
 		case n == nil:
 			return fmt.Errorf("%w: %d", ErrNoLayer, l)
-		case !n.Live():
+		case !n.Live() && !plantThawed:
 			return fmt.Errorf("%w: %d, %q", ErrFrozen, l, n.Name)
 		}
 		last = l

@@ -21,4 +21,19 @@ const (
 	plantNoCAS          = false // the cleaner moves a pointer whatever it points to by then
 	plantListLate       = false // a segment that is begun behind a list of cold segments has an older one
 	plantFreeEarly      = false // a segment is freed before a checkpoint has passed the move
+	plantReuseLayer     = false // the number of a layer that is gone is given out again
+	plantFoldNoData     = false // folding layers forgets file data
+	plantShowBelow      = false // what a truncated file has in layers below shows through
+	plantHideNothing    = false // removing hides nothing of layers below
+	plantBottomFirst    = false // the lowest layer of a chain wins
+	plantKeepDropped    = false // a dropped layer stays in the index
+	plantSkipHarden     = false // what was replayed is not written and synced again
+	plantTrimUnsynced   = false // a segment is recycled before it is durable that it was trimmed
+	plantNoTruncate     = false // TRUNCATE leaves the extents as they are
+	plantNoLookAhead    = false // whatever does not validate is taken for a torn tail
+	plantHalfBatch      = false // a batch is taken without its first frames
+	plantSpareSync      = false // the name of a new segment is not made durable
+	plantShortBatch     = false // the frames of a batch go to the index, and its write is not looked at
+	plantNoCover        = false // nothing says at the end that all before it is synced
+	plantThawed         = false // changes go to frozen layers
 )

@@ -19,4 +19,19 @@ var (
 	plantNoCAS          bool
 	plantFreeEarly      bool
 	plantListLate       bool
+	plantReuseLayer     bool
+	plantFoldNoData     bool
+	plantShowBelow      bool
+	plantHideNothing    bool
+	plantBottomFirst    bool
+	plantKeepDropped    bool
+	plantSkipHarden     bool
+	plantTrimUnsynced   bool
+	plantNoTruncate     bool
+	plantNoLookAhead    bool
+	plantHalfBatch      bool
+	plantSpareSync      bool
+	plantShortBatch     bool
+	plantNoCover        bool
+	plantThawed         bool
 )

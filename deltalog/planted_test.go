@@ -39,6 +39,21 @@ func plantedBugs() []plantedBug {
 		{"free a segment before the checkpoint that has passed it", &plantFreeEarly, crash, 0},
 		{"an older list of cold segments behind a newer one", &plantListLate, func(uint64) error { return rotatedMeanwhile() }, 0},
 		{"move a pointer that points elsewhere by now", &plantNoCAS, func(uint64) error { return changedWhileMoved() }, 0},
+		{"the number of a layer that is gone is given out again", &plantReuseLayer, crash, 28},
+		{"folding layers forgets file data", &plantFoldNoData, crash, 2},
+		{"what a truncated file has in layers below shows through", &plantShowBelow, crash, 0},
+		{"removing hides nothing of layers below", &plantHideNothing, crash, 0},
+		{"the lowest layer of a chain wins", &plantBottomFirst, crash, 0},
+		{"a dropped layer stays in the index", &plantKeepDropped, crash, 3},
+		{"what was replayed is not written and synced again", &plantSkipHarden, crash, 0},
+		{"a segment is recycled before it is durable that it was trimmed", &plantTrimUnsynced, crash, 12},
+		{"TRUNCATE leaves the extents as they are", &plantNoTruncate, crash, 0},
+		{"whatever does not validate is taken for a torn tail", &plantNoLookAhead, func(seed uint64) error { return runFlips(seed, 500, new(flipTally)) }, 0},
+		{"a batch is taken without its first frames", &plantHalfBatch, crash, 0},
+		{"the name of a new segment is not made durable", &plantSpareSync, crash, 0},
+		{"the frames of a batch go to the index, and its write is not looked at", &plantShortBatch, fault, 0},
+		{"nothing says at the end that all before it is synced", &plantNoCover, func(seed uint64) error { return runFlips(seed, 2000, new(flipTally)) }, 0},
+		{"changes go to frozen layers", &plantThawed, func(uint64) error { return frozenLayer() }, 0},
 	}
 }
 

@@ -245,7 +245,7 @@ func (r *recovery) broken(i int, seg *segment, sc *scanner, cause error) (resume
 	if !errors.Is(cause, errFrame) { // reading fails, or the file is short: no crash does that
 		acked = true
 	}
-	if acked || sc.lsn <= r.from {
+	if (acked || sc.lsn <= r.from) && !plantNoLookAhead {
 		r.damage = append(r.damage, &damage{segName(seg.id), sc.pos, cause})
 		if seg.id == r.pos.seg && sc.pos < int64(r.pos.off) { // the index has what is behind
 			sc.pos, sc.lsn, sc.adopt = int64(r.pos.off), r.from+1, true

@@ -165,6 +165,9 @@ func (s *scanner) commit(end int64, headers uint32) error {
 	if c.headers != headers || int64(c.frames) != int64(len(b.frames)) || (c.chain != chain && !s.adopt) {
 		return badFrame("COMMIT does not fit its batch")
 	}
+	if n := len(b.frames); plantHalfBatch && n > 2 {
+		b.frames, b.locs = b.frames[1:], b.locs[1:]
+	}
 	b.commit = c
 	s.chain, s.adopt, s.lsn, s.pos = c.chain, false, s.lsn+1, end
 	return nil

@@ -329,7 +329,7 @@ func (t *segments) makeFile(id uint64, old *segment) error {
 	var err error
 	if old != nil {
 		err = t.d.Rename(segName(old.id), segName(id))
-		if err == nil {
+		if err == nil && !plantSpareSync {
 			err = syncDir(t.d, logDir)
 		}
 	} else {

@@ -90,6 +90,9 @@ func (s *Store) trimLocked() error {
 	if err != nil {
 		return err
 	}
+	if plantTrimUnsynced {
+		lsn = 0
+	}
 	if err := s.Sync(lsn); err != nil {
 		return err
 	}

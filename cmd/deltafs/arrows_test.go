@@ -161,3 +161,38 @@ func importsOf(t *testing.T, file string) (imports []string) {
 	}
 	return imports
 }
+
+// TestDocs: a stranger can learn each package from its doc.go, or from the file
+// that has the package's name.
+func TestDocs(t *testing.T) {
+	dirs := map[string]bool{}
+	for _, f := range goFiles(t) {
+		if !strings.HasSuffix(f, "_test.go") {
+			dirs[filepath.Dir(f)] = true
+		}
+	}
+	for dir := range dirs {
+		documented := false
+		for _, f := range goFiles(t) {
+			if filepath.Dir(f) != dir || strings.HasSuffix(f, "_test.go") {
+				continue
+			}
+			p, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, f), nil, parser.ParseComments|parser.PackageClauseOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			documented = documented || p.Doc != nil
+		}
+		if !documented {
+			t.Errorf("%s says nowhere what it is", dir)
+		}
+	}
+	for _, l := range dirsOf() {
+		if l == "cmd/deltafs" {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(root, l, "doc.go")); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,87 @@
+// Package billyfs merges a read-only base with a delta: one inode tree, with the
+// rules of POSIX, of which every part can be changed and none of the base is.
+//
+// A Tree is that tree by inode, as an NFS server wants it; an FS is the same tree
+// by path, a go-billy filesystem. The base is any billy.Filesystem (package rootfs
+// has that of a host directory), the delta a deltalog.Store.
+//
+// # The merge
+//
+// What the delta holds for an object or a name is a record, and a record wins over
+// what the base shows:
+//
+//   - An inode without a record is the base's. The first change makes its record,
+//     whole: attributes, the fingerprint of the base's object, where in the base it
+//     lies. No data is copied, whatever the size. From then on the record says what
+//     the object's attributes are.
+//   - A name in a directory is what the entry for it says: an inode, or nothing at
+//     all (a whiteout). A name without an entry is what the base shows in the
+//     directory of that number, unless that object is dead: its last name was
+//     removed. A directory made in the delta has nothing under it in the base.
+//   - A file's bytes are what the delta has of them; what it has not is the base's
+//     up to the record's LowerLen, the shortest length that the file has had since
+//     it was first changed; and zeros behind that.
+//   - A directory of the base that is renamed keeps its number, and so its children:
+//     they hang on the number of their directory in the base, not on a path. A rename
+//     costs two entries, whatever lies below.
+//   - The link count of a file is in its record. An object of the delta whose last
+//     name goes is gone, with its data; one of the base becomes dead. Nothing that
+//     is gone has a link count: it is Stale.
+//
+// Special files of the base are shown and never opened.
+//
+// # Identity
+//
+// An object of the base has a number that is a keyed hash of its directory's number
+// and its name (of its inode number, if it has several names); one of the delta
+// has the next of a counter, with the top bit set. Either is the same before
+// and after every change, rename and restart, and is never another object's. A Handle
+// carries the number, a generation that changes with the type, and for objects of
+// the base a byte of the number of each directory above, by which an object that
+// this process has not seen yet is found from the root of the base. See identity.go and
+// handle.go.
+//
+// # Listings
+//
+// The cookie of a name is a hash of it, and listings are in the order of cookies, so a
+// listing can go on behind any cookie after any change: every name that stayed is
+// seen exactly once. Names with equal cookies follow each other in the order of names,
+// and whoever takes one must take all: a listing goes on behind a cookie, not
+// behind a name. Base and delta are two sorted lists, merged on the way.
+//
+// # Drift
+//
+// The base may be changed by others, though it should not be. Before bytes of the base are
+// shown in a changed file, and at most once a second, its fingerprint is compared: if
+// size or mtime is another, reading those bytes fails with an I/O error. Mixing old
+// and new content would be corruption that nobody sees.
+//
+// # Lines and snapshots
+//
+// A Tree is one line of a store: "main", or a fork. The store stacks layers; the tree
+// sees through all of them and writes to the topmost (deltalog, "Layers"). A snapshot
+// goes on in a new layer: nothing that is cached becomes wrong, but a record that
+// was in the live layer is in one below now (state.layer). Going back makes all
+// cached states old at once (Tree.epoch). Where objects lie in the base is known to the
+// store, not to a layer, so handles outlive going back.
+//
+// # Atomicity and durability
+//
+// A change is one batch of the log: it happens or does not, for every reader and in
+// every crash. When a call returns, the change has left the process; Sync makes
+// everything up to a Change's LSN survive the machine's death. A call that fails
+// has changed nothing.
+//
+// # Concurrency and lock order
+//
+//	Tree.renames   (one directory moves to another parent at a time)
+//	  Tree.stack     (shared by changes; alone while the line goes on in another layer)
+//	    node.mu        (inodes, in rising order of their numbers: lockSet)
+//	      deltalog       (its append lock and all below)
+//	      locks of caches: nodes, dentries, files of the base; held for a few lines
+//
+// Reading takes none of the first three. Whoever needs locks of what a name stands for looks
+// it up, takes the locks in order, and looks again (lockNames). The base is asked
+// before locks are taken, since it does not change; only the delta is asked again under
+// them. No lock is held over a sync.
+package billyfs

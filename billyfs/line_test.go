@@ -1,0 +1,229 @@
+package billyfs
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// openLine opens another line of the rig's store.
+func (r *rig) openLine(line string) *Tree {
+	r.t.Helper()
+	t, err := Open(r.fs, r.store, Options{Immutable: true, Line: line})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { t.Close() })
+	return t
+}
+
+// TestForksAreApart: what is done in one line shows in no other, nor in the
+// snapshot that both come from.
+func TestForksAreApart(t *testing.T) {
+	r := newRig(t, newBase(t), filepath.Join(t.TempDir(), "s"))
+	defer r.close()
+	df, f := r.path("d/f"), r.path("f")
+	write := func(tr *Tree, ino Ino, s string) {
+		t.Helper()
+		if _, err := tr.WriteAt(root, ino, []byte(s), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(r.Tree, df.Ino, "before")
+	if err := r.Snapshot("kept"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Fork("fork", "kept"); err != nil {
+		t.Fatal(err)
+	}
+	fork := r.openLine("fork")
+	if fork.View() == r.View() {
+		t.Error("a fork has the view of main: handles of one would do for the other")
+	}
+	write(r.Tree, df.Ino, "main!!")
+	write(fork, df.Ino, "fork!!")
+	if _, err := fork.Remove(root, r.Root(), "f"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := fork.Mkdir(root, r.Root(), "only here", SetAttr{Mode: ptr(uint32(0o755))}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fork.SetAttr(root, df.Ino, SetAttr{Size: ptr(uint64(3))}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Fork("second", ""); err != nil { // of what main is now
+		t.Fatal(err)
+	}
+	kept := func() *Tree {
+		if err := r.Fork("of kept", "kept"); err != nil {
+			t.Fatal(err)
+		}
+		return r.openLine("of kept")
+	}()
+	check := func(what string, tr *Tree, want string, hasF bool) {
+		t.Helper()
+		got, err := readAll(tr, df.Ino)
+		if err != nil || !strings.HasPrefix(got, want) || what == "fork" && got != want {
+			t.Errorf("%s has %.20q, want %q, %v", what, got, want, err)
+		}
+		if a, err := tr.Lookup(tr.Root(), "f"); hasF != (err == nil) || hasF && a.Ino != f.Ino {
+			t.Errorf("%s: f is %d, %v", what, a.Ino, err)
+		}
+		if _, err := tr.Lookup(tr.Root(), "only here"); (err == nil) != (what == "fork") {
+			t.Errorf("%s: the directory of the fork: %v", what, err)
+		}
+	}
+	for range 2 {
+		check("main", r.Tree, "main!!", true)
+		check("fork", fork, "for", false)
+		check("second", r.openLine("second"), "main!!", true)
+		check("kept", kept, "before", true)
+		if err := r.store.Settle(context.Background(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Drop("fork"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.Settle(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fork.WriteAt(root, df.Ino, []byte("late"), 0); err == nil {
+		t.Error("a line that was dropped takes changes")
+	}
+	check("main", r.Tree, "main!!", true)
+	if _, err := Open(r.fs, r.store, Options{Line: "fork"}); KindOf(err) == 0 {
+		t.Error("a line that was dropped opens")
+	}
+}
+
+// TestLineErrors: what cannot be is refused, and says so.
+func TestLineErrors(t *testing.T) {
+	r := newRig(t, newBase(t), filepath.Join(t.TempDir(), "s"))
+	defer r.close()
+	if err := r.Snapshot("kept"); err != nil {
+		t.Fatal(err)
+	}
+	rollback := func(to string) error { _, err := r.Rollback(to); return err }
+	for what, c := range map[string]struct {
+		err  error
+		want Kind
+	}{
+		"a name with a slash":   {r.Snapshot("a/b"), Invalid},
+		"an empty name":         {r.Snapshot(""), Invalid},
+		"a name like a flag":    {r.Snapshot("-x"), Invalid},
+		"a name as in a mount":  {r.Fork("@x", "kept"), Invalid},
+		"a name twice":          {r.Snapshot("kept"), Exist},
+		"a fork named main":     {r.Fork("main", "kept"), Exist},
+		"a fork of nothing":     {r.Fork("x", "nothing"), NotExist},
+		"a fork of a line":      {r.Fork("x", "main"), Invalid},
+		"going back to nothing": {rollback("nothing"), NotExist},
+		"going back to a line":  {rollback("main"), Invalid},
+		"dropping itself":       {r.Drop("main"), Invalid},
+		"dropping nothing":      {r.Drop("nothing"), NotExist},
+	} {
+		var e *Error
+		if !errors.As(c.err, &e) || e.Kind != c.want {
+			t.Errorf("%s: %v, want %v", what, c.err, c.want)
+		}
+	}
+}
+
+// TestSnapshotsUnderLoad takes snapshots while others write: each is the tree as
+// it was at one moment.
+func TestSnapshotsUnderLoad(t *testing.T) {
+	r := newRig(t, newBase(t), filepath.Join(t.TempDir(), "s"))
+	defer r.close()
+	files := []Ino{r.path("d/f").Ino, r.path("f").Ino}
+	var stop sync.WaitGroup
+	done := make(chan struct{})
+	stop.Go(func() {
+		var p [8]byte
+		for n := uint64(1); ; n++ { // to one file, then to the other
+			select {
+			case <-done:
+				return
+			default:
+			}
+			for _, ino := range files {
+				binary.BigEndian.PutUint64(p[:], n)
+				if _, err := r.WriteAt(root, ino, p[:], 0); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	stop.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			a, _, err := r.Create(root, r.Root(), "temp", CreateHow{Mode: Unchecked, Attr: SetAttr{Mode: ptr(uint32(0o600))}})
+			if err == nil {
+				_, err = r.WriteAt(root, a.Ino, []byte("temp"), 0)
+			}
+			if err == nil {
+				_, err = r.Remove(root, r.Root(), "temp")
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	const snaps = 30
+	for i := range snaps {
+		if err := r.Snapshot(fmt.Sprint("s", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(done)
+	stop.Wait()
+	var last uint64
+	for i := range snaps {
+		if err := r.Fork(fmt.Sprint("f", i), fmt.Sprint("s", i)); err != nil {
+			t.Fatal(err)
+		}
+		tr := r.openLine(fmt.Sprint("f", i))
+		var n [2]uint64
+		for k, ino := range files {
+			var p [8]byte
+			if _, _, err := tr.ReadAt(ino, p[:], 0); err != nil {
+				t.Fatal(err)
+			}
+			if n[k] = binary.BigEndian.Uint64(p[:]); n[k] > 1<<40 { // not written yet
+				n[k] = 0
+			}
+		}
+		if n[0] != n[1] && n[0] != n[1]+1 || n[0] < last {
+			t.Errorf("snapshot %d shows %d and %d, the one before it %d", i, n[0], n[1], last)
+		}
+		last = n[0]
+		checkInvariants(t, tr)
+	}
+	if last == 0 {
+		t.Log("nothing was written between snapshots")
+	}
+	for i := range snaps {
+		for _, name := range []string{"f", "s"} {
+			if err := r.Drop(fmt.Sprint(name, i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := r.store.Settle(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	checkInvariants(t, r.Tree)
+	if n := len(r.store.Layers()); n > 2 {
+		t.Errorf("%d layers are left: %v", n, r.store.Layers())
+	}
+}
