@@ -72,7 +72,7 @@ func (s *Store) Append(b *Batch) (LSN, error) {
 	// The cleaner's lists must fit too, two of them: see beginCold and freeLocked.
 	reserve := ctlReserve + 2*coldSpace(s.segs.colds()+1)
 	lsn, err := s.append(b, reserve)
-	for try := 0; try < 8 && errors.Is(err, ErrNoSpace) && s.reclaim(spareFor(b)); try++ {
+	for try := 0; try < 8 && errors.Is(err, ErrNoSpace) && s.reclaim(err, spareFor(b)); try++ {
 		lsn, err = s.append(b, reserve) // others may have taken what was freed
 	}
 	if err != nil {
@@ -191,10 +191,12 @@ func (s *Store) roomLocked(b *Batch, reserve int64) error {
 // one for changes without data, one for the cleaner.
 func spareFor(b *Batch) int {
 	if b.data {
-		return 2
+		return spareForData
 	}
 	return 1
 }
+
+const spareForData = 2
 
 // rotateLocked ends the head with a SEAL and begins the next segment.
 func (s *Store) rotateLocked() error {

@@ -393,7 +393,7 @@ func (m *mover) put(f *frame, data []byte) (loc, error) {
 	}
 	to := s.cleaner.heads[m.head].put(f, data)
 	m.copied += int64(to.size)
-	s.cleaner.copied += int64(to.size)
+	s.cleaner.copied.Add(uint64(to.size))
 	m.buf += int64(to.size)
 	return to, nil
 }

@@ -580,7 +580,7 @@ func TestWriteCost(t *testing.T) {
 		put(i)
 	}
 	user, before := 0, r.logBytes()
-	cold := r.cleaner.copied
+	cold := r.cleaner.copied.Load()
 	for user < times*segments*segSize {
 		i := rng.IntN(blocks / 10)
 		if rng.IntN(10) == 0 {
@@ -590,9 +590,9 @@ func TestWriteCost(t *testing.T) {
 		user += block
 	}
 	hot := r.logBytes() - before
-	cost := float64(hot+uint64(r.cleaner.copied-cold)) / float64(user)
+	cost := float64(hot+r.cleaner.copied.Load()-cold) / float64(user)
 	t.Logf("%d KiB written, %.2f times that to the log, %.2f copied: write cost %.2f",
-		user>>10, float64(hot)/float64(user), float64(r.cleaner.copied-cold)/float64(user), cost)
+		user>>10, float64(hot)/float64(user), float64(r.cleaner.copied.Load()-cold)/float64(user), cost)
 	if cost > 1.9 {
 		t.Errorf("write cost %.2f", cost)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"deltafs/deltalog/disk"
 )
@@ -27,7 +28,7 @@ type cleaner struct {
 	heads   [2]*coldHead
 	footers map[uint64][]sealEntry
 	bad     map[uint64]bool // segments that are damaged: they stay as they are
-	copied  int64           // bytes, with headers, since the store was opened
+	copied  atomic.Uint64   // bytes, with headers, since the store was opened
 	listed  func()          // of tests: called when a list was appended and is not durable yet
 	copying func()          // of tests: called when copies are durable and the index does not know of them yet
 }

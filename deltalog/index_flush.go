@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"maps"
+
+	"deltafs/deltalog/disk"
 )
 
 // flushBytes is what one transaction of a checkpoint writes at most, in bytes
@@ -33,7 +35,8 @@ func (x *index) freeze(lsn LSN, pos logPos) {
 //
 // After an error every later flush returns it: a database whose write or sync
 // failed is in no known state. The store goes on without, and the next open
-// verifies or rebuilds it.
+// verifies or rebuilds it. But a full disk is only that: the transaction has not
+// happened, and the next flush tries again.
 func (x *index) flush() error {
 	x.flushing.Lock()
 	defer x.flushing.Unlock()
@@ -53,9 +56,11 @@ func (x *index) flush() error {
 	for !f.finished {
 		f.live = maps.Clone(live)
 		if err := x.db.update(f.write); err != nil {
-			x.mu.Lock()
-			x.failed = err
-			x.mu.Unlock()
+			if !errors.Is(err, disk.ErrNoSpace) {
+				x.mu.Lock()
+				x.failed = err
+				x.mu.Unlock()
+			}
 			return err
 		}
 		x.sums, live = f.sums, f.live

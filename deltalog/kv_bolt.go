@@ -3,6 +3,7 @@ package deltalog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/bits"
 	"os"
 	"path/filepath"
@@ -179,7 +180,14 @@ func (k *kvBolt) view(fn func(kvTx) error) (err error) {
 func (k *kvBolt) update(fn func(kvTx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer recoverDamage(&err)
-	return k.db.Update(func(tx *bbolt.Tx) error { return fn(boltTx{tx}) })
+	err = k.db.Update(func(tx *bbolt.Tx) error { return fn(boltTx{tx}) })
+	// Only of a failed write is it known that the transaction has not happened: a
+	// sync that fails for space, on some systems, has lost what it was to sync.
+	var p *fs.PathError
+	if errors.As(err, &p) && p.Op == "write" {
+		return disk.Wrap(err)
+	}
+	return err
 }
 
 // size leaves out what the file has been made longer by in advance: those bytes

@@ -70,6 +70,7 @@ type Store struct {
 	head      head       // under appending
 
 	settling sync.Mutex // one Settle at a time
+	ballast  ballast
 
 	cleaner cleaner
 
@@ -175,7 +176,15 @@ func (s *Store) finish() error {
 	}
 	s.checkpointing.Lock()
 	defer s.checkpointing.Unlock()
-	return s.checkpointLocked()
+	err := s.checkpointLocked()
+	if errors.Is(err, disk.ErrNoSpace) && s.dropBallast() {
+		err = s.checkpointLocked()
+	}
+	if errors.Is(err, disk.ErrNoSpace) { // the next open has more to replay
+		s.o.Log.Warn("checkpoint", "store", s.dir, "err", err)
+		return nil
+	}
+	return err
 }
 
 // path returns where a file of the store is, as the user knows it.

@@ -1,5 +1,11 @@
 package deltalog
 
+import (
+	"errors"
+
+	"deltafs/deltalog/disk"
+)
+
 // ckptState is what the last checkpoint reached.
 type ckptState struct {
 	lsn   LSN
@@ -136,29 +142,38 @@ func (s *Store) moveLayersLocked(oldest uint64, live int64) error {
 
 // reclaim tries to free segments when there is no room, those first that cost
 // least, and tells whether trying again makes sense: whether there is one more
-// segment now, beside those that are to be spared.
-func (s *Store) reclaim(spare int) bool {
-	_, _, before := s.segs.counts()
-	if s.Checkpoint() != nil {
+// segment now, beside those that are to be spared. why is what was in the way: the
+// limit or, if it wraps disk.ErrNoSpace, the disk.
+func (s *Store) reclaim(why error, spare int) bool {
+	full := errors.Is(why, disk.ErrNoSpace)
+	room := func() bool { return full && s.segs.idle() || !full && !s.segs.full(1, spare) }
+	err := s.Checkpoint()
+	if errors.Is(err, disk.ErrNoSpace) && s.dropBallast() {
+		err = s.Checkpoint()
+	}
+	if err != nil {
 		return false
 	}
-	_, limited := s.segs.free()
-	if _, _, now := s.segs.counts(); !limited {
-		return now < before || s.segs.idle()
-	}
+	dropped := false
 	for range 16 {
-		if !s.segs.full(1, spare) {
+		if room() {
 			return true
 		}
 		v, ok := s.pick(func(a, b victim) bool { return a.live < b.live })
 		if !ok || v.live > mostLive {
 			break
 		}
-		if _, err := s.cleanOne(v, nil); err != nil {
+		_, err := s.cleanOne(v, nil)
+		if errors.Is(err, disk.ErrNoSpace) && s.dropBallast() {
+			dropped = true
+			_, err = s.cleanOne(v, nil)
+		}
+		if err != nil {
 			break
 		}
 	}
-	return !s.segs.full(1, spare)
+	// Removing must work on a full disk too.
+	return room() || full && spare < spareForData && (dropped || s.dropBallast())
 }
 
 // logBytes returns the bytes ever appended, with headers and padding.

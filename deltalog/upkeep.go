@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"deltafs/deltalog/disk"
 )
 
 // When a checkpoint begins by itself, and when what was appended is synced by
@@ -101,9 +103,21 @@ func (u *upkeep) checkpoints(ctx context.Context, s *Store) {
 			s.o.Log.Error("new segment", "store", s.dir, "err", err)
 			return
 		}
+		if err := s.holdBallast(); err != nil {
+			s.o.Log.Warn("nothing is kept for a full disk", "store", s.dir, "err", err)
+		}
 		keys, _ := s.x.dirty()
 		if keys >= checkpointKeys || s.logBytes()-s.ckptBytes() >= checkpointBytes {
-			if err := s.Checkpoint(); err != nil {
+			err := s.Checkpoint()
+			if errors.Is(err, disk.ErrNoSpace) {
+				s.dropBallast()
+				err = s.Checkpoint()
+			}
+			if errors.Is(err, disk.ErrNoSpace) {
+				s.o.Log.Warn("checkpoint", "store", s.dir, "err", err)
+				continue // until there is room
+			}
+			if err != nil {
 				// The log has everything, and the next open rebuilds the index.
 				s.o.Log.Error("checkpoint", "store", s.dir, "err", err)
 				return

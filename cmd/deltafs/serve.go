@@ -53,6 +53,8 @@ type serveFlags struct {
 	base, delta, listen    string
 	exports                []string
 	limit, engine, pprof   string
+	warn, critical         string
+	onThreshold, metrics   string
 	sync, squash           string
 	allow                  []string
 	trustLoopback, portmap bool
@@ -95,6 +97,10 @@ func newServe(u *ui) *cobra.Command {
 	fl.StringArrayVar(&f.exports, "export", nil, "`NAME=BASE:STORE`: show BASE as HOST:/NAME; may be repeated, with or without --base")
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:2049", "`ADDRESS` to listen on; port 0 takes a free one")
 	fl.StringVar(&f.limit, "limit", "", "`SIZE` that the delta may take, such as 500MB or 20GiB (default 90% of what is free)")
+	fl.StringVar(&f.warn, "warn", "80%", "`PERCENTAGE` of the limit at which to warn")
+	fl.StringVar(&f.critical, "critical", "95%", "`PERCENTAGE` of the limit at which it is urgent")
+	fl.StringVar(&f.onThreshold, "on-threshold", "", "run this `COMMAND` when usage passes --warn or --critical, up or down")
+	fl.StringVar(&f.metrics, "metrics", "", "`ADDRESS` of this machine on which to serve metrics, for Prometheus")
 	fl.BoolVar(&f.immutable, "immutable", false, "the base can never change: do not check it for changes")
 	fl.StringVar(&f.engine, "engine", engineNative, "what speaks NFS: native, or go-nfs to compare with")
 	fl.StringVar(&f.sync, "sync", "auto", "when changes are on disk before they are answered: auto, strict or local")
@@ -159,6 +165,16 @@ func (f serveFlags) run(ctx context.Context, u *ui, s *server) error {
 		}
 		defer l.Close()
 		go servePprof(l)
+	}
+	if f.metrics != "" {
+		l, err := listenTCP("--metrics", f.metrics, false, "")
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		if err := s.serveMetrics(l); err != nil {
+			return &fault{Op: "metrics", Path: f.metrics, Err: err}
+		}
 	}
 	if f.mountedAt != "" {
 		forget, err := f.rememberMount(s)

@@ -24,6 +24,10 @@ func badFlag(format string, args ...any) error {
 // policy fills in how callers are dealt with.
 func (f serveFlags) policy(cfg *serverConfig) error {
 	var ok bool
+	var err error
+	if cfg.Thresholds, err = f.thresholds(); err != nil {
+		return err
+	}
 	if cfg.Sync, ok = map[string]nfsserver.SyncMode{
 		"auto": nfsserver.SyncAuto, "strict": nfsserver.SyncStrict, "local": nfsserver.SyncLocal,
 	}[f.sync]; !ok {

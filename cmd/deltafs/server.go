@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"deltafs/billyfs"
@@ -26,13 +28,14 @@ type exportConfig struct {
 
 // serverConfig is what a server is made from.
 type serverConfig struct {
-	Exports []exportConfig // one or more
-	Engine  string         // native or go-nfs
-	Sync    nfsserver.SyncMode
-	Access  nfsserver.Access
-	Portmap bool
-	Trace   func(line string) // nil: not
-	Log     *slog.Logger
+	Exports    []exportConfig // one or more
+	Engine     string         // native or go-nfs
+	Sync       nfsserver.SyncMode
+	Access     nfsserver.Access
+	Portmap    bool
+	Thresholds thresholds
+	Trace      func(line string) // nil: not
+	Log        *slog.Logger
 }
 
 // engine speaks the protocol: nfsserver, or gonfs.
@@ -60,6 +63,7 @@ type export struct {
 	base  *rootfs.FS
 	tree  *billyfs.Tree
 	ctl   *control
+	level atomic.Int32 // threshold that is reached
 }
 
 // openServer opens stores, bases, trees and control sockets; ln is the server's
@@ -133,8 +137,8 @@ func (s *server) openEngine() (err error) {
 // delta, and what the delta may still take.
 func (e *export) statfs() (total, free uint64) {
 	total = uint64(e.Limit)
-	if info, err := e.store.Info(); err == nil && info.DiskBytes < total {
-		free = total - info.DiskBytes
+	if u, err := e.store.Usage(); err == nil && u.Limit > 0 {
+		total, free = u.Limit, u.Limit-u.Used
 	}
 	if disk, _, err := freeBytes(e.Store); err == nil {
 		free = min(free, disk)
@@ -146,9 +150,12 @@ func (e *export) statfs() (total, free uint64) {
 // a control socket. Calls in flight are finished.
 func (s *server) serve(ctx context.Context) error {
 	ctx, s.stop = context.WithCancel(ctx)
+	var watches sync.WaitGroup
+	defer watches.Wait()
 	defer s.stop()
 	for _, e := range s.exports {
 		e.ctl.start()
+		watches.Go(func() { e.watch(ctx, s.cfg.Thresholds, s.cfg.Log) })
 	}
 	if s.portmap != nil {
 		defer s.portmap.start(ctx)()

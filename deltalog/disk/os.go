@@ -49,7 +49,7 @@ func (o osFS) open(op, name string, flag int) (File, error) {
 	}
 	f, err := os.OpenFile(p, flag, 0o600)
 	if err != nil {
-		return nil, wrap(err)
+		return nil, Wrap(err)
 	}
 	st, err := f.Stat()
 	if err == nil && !st.Mode().IsRegular() {
@@ -76,7 +76,7 @@ func (o osFS) Mkdir(name string) error {
 		if st, serr := os.Stat(p); serr == nil && st.IsDir() {
 			return nil
 		}
-		return wrap(err)
+		return Wrap(err)
 	}
 	return nil
 }
@@ -86,9 +86,9 @@ func (o osFS) mkTop(p string) error {
 		return nil
 	}
 	if err := os.MkdirAll(p, 0o700); err != nil {
-		return wrap(err)
+		return Wrap(err)
 	}
-	return wrap(syncDir(filepath.Dir(p)))
+	return Wrap(syncDir(filepath.Dir(p)))
 }
 
 func (o osFS) List(dir string) ([]string, error) {
@@ -118,7 +118,7 @@ func (o osFS) Rename(oldname, newname string) error {
 	if err != nil {
 		return err
 	}
-	return wrap(os.Rename(p, q))
+	return Wrap(os.Rename(p, q))
 }
 
 func (o osFS) Remove(name string) error {
@@ -126,7 +126,7 @@ func (o osFS) Remove(name string) error {
 	if err != nil {
 		return err
 	}
-	return wrap(os.Remove(p))
+	return Wrap(os.Remove(p))
 }
 
 func (o osFS) SyncDir(dir string) error {
@@ -134,7 +134,7 @@ func (o osFS) SyncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return wrap(syncDir(p))
+	return Wrap(syncDir(p))
 }
 
 type osFile struct{ f *os.File }
@@ -143,7 +143,7 @@ func (o *osFile) ReadAt(p []byte, off int64) (int, error) { return o.f.ReadAt(p,
 
 func (o *osFile) WriteAt(p []byte, off int64) (int, error) {
 	n, err := o.f.WriteAt(p, off)
-	return n, wrap(err)
+	return n, Wrap(err)
 }
 
 func (o *osFile) Size() (int64, error) {
@@ -154,11 +154,11 @@ func (o *osFile) Size() (int64, error) {
 	return st.Size(), nil
 }
 
-func (o *osFile) Close() error { return wrap(o.f.Close()) }
+func (o *osFile) Close() error { return Wrap(o.f.Close()) }
 
 func (o *osFile) Sync() error {
 	if err := o.control(syncData); err != nil {
-		return wrap(&fs.PathError{Op: "sync", Path: o.f.Name(), Err: err})
+		return Wrap(&fs.PathError{Op: "sync", Path: o.f.Name(), Err: err})
 	}
 	return nil
 }
@@ -175,11 +175,11 @@ func (o *osFile) Allocate(size int64) error {
 	if have < size {
 		err = o.control(func(fd uintptr) error { return reserve(fd, have, size) })
 		if err != nil {
-			return wrap(&fs.PathError{Op: "allocate", Path: o.f.Name(), Err: err})
+			return Wrap(&fs.PathError{Op: "allocate", Path: o.f.Name(), Err: err})
 		}
 	}
 	// Cuts a longer file, and sets the length where reserve does not.
-	return wrap(o.f.Truncate(size))
+	return Wrap(o.f.Truncate(size))
 }
 
 // control runs fn with the file's descriptor, which stays valid meanwhile even
@@ -196,8 +196,8 @@ func (o *osFile) control(fn func(fd uintptr) error) error {
 	return ferr
 }
 
-// wrap puts ErrNoSpace into the chain of an error that a full disk caused.
-func wrap(err error) error {
+// Wrap puts ErrNoSpace into the chain of an error that a full disk caused.
+func Wrap(err error) error {
 	if err == nil || !isNoSpace(err) {
 		return err
 	}

@@ -61,3 +61,12 @@ func TestPowerCut(t *testing.T) {
 	g.cut = false
 	g.run("powercut-after.sh")
 }
+
+// TestFull fills the disk that the store is on, and then a store up to its limit:
+// what was acknowledged stays, removing works, and space comes back.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	g := newGuest(t)
+	g.addDisk("store.img", 256<<20)
+	g.run("full.sh")
+}

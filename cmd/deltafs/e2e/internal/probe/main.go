@@ -17,11 +17,14 @@
 //	probe history DIR LOG         a history of changes without end, each step logged
 //	probe prefix DIR LOG          DIR is a prefix of that history, with all that was synced
 //	probe resend FILE SOURCE LOST copy and send, wait for LOST, sync
+//	probe get URL                 what an HTTP server answers
 //	probe names DIR STOP          make and remove names in DIR until STOP is there
 package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"strconv"
 )
@@ -38,11 +41,25 @@ func run(args []string) error {
 		"tree": tree, "mk": mk, "mmap": mmap, "sock": sock, "excl": excl, "direct": direct,
 		"readdir-delete": readdirDelete, "patch": patch, "json": jsonNumber, "write": write,
 		"written": written, "history": history, "prefix": prefix, "resend": resend, "names": names,
+		"get": get,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
 		return fmt.Errorf("no such command: %q", args)
 	}
 	return commands[args[0]](args[1:])
+}
+
+func get(args []string) error {
+	if err := need(args, 1, "get URL"); err != nil {
+		return err
+	}
+	r, err := http.Get(args[0])
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	_, err = io.Copy(os.Stdout, r.Body)
+	return err
 }
 
 // need checks the number of arguments.
