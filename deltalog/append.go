@@ -72,7 +72,7 @@ func (s *Store) Append(b *Batch) (LSN, error) {
 	// The cleaner's lists must fit too, two of them: see beginCold and freeLocked.
 	reserve := ctlReserve + 2*coldSpace(s.segs.colds()+1)
 	lsn, err := s.append(b, reserve)
-	for try := 0; try < 8 && errors.Is(err, ErrNoSpace) && s.reclaim(err, spareFor(b)); try++ {
+	for try := 0; try < 8 && errors.Is(err, ErrNoSpace) && s.reclaim(spareFor(b)); try++ {
 		lsn, err = s.append(b, reserve) // others may have taken what was freed
 	}
 	if err != nil {
@@ -151,6 +151,7 @@ func (s *Store) writeFailedLocked(err error) error {
 	}
 	h := &s.head
 	h.closed = true
+	s.segs.diskFull()
 	// Until then a crash must not find the batch that has failed. Not more than
 	// an attempt: it may be found whole, as any batch that was not synced.
 	h.seg.f.WriteAt(zeros[:frameHeaderSize], h.off)
@@ -175,6 +176,12 @@ func (s *Store) roomLocked(b *Batch, reserve int64) error {
 	}
 	if reserve > 0 {
 		spare = spareFor(b)
+		if !fits && b.data {
+			// Whether the disk has room for those that are spared is known before.
+			if err := s.segs.stock(); err != nil && !errors.Is(err, ErrNoSpace) {
+				return err
+			}
+		}
 	}
 	if (b.data || !fits) && s.segs.full(more, spare) {
 		return fmt.Errorf("%w: the limit is reached", ErrNoSpace)
@@ -191,12 +198,10 @@ func (s *Store) roomLocked(b *Batch, reserve int64) error {
 // one for changes without data, one for the cleaner.
 func spareFor(b *Batch) int {
 	if b.data {
-		return spareForData
+		return reservedSegments
 	}
 	return 1
 }
-
-const spareForData = 2
 
 // rotateLocked ends the head with a SEAL and begins the next segment.
 func (s *Store) rotateLocked() error {

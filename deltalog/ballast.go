@@ -10,7 +10,8 @@ import (
 
 // The ballast is a file of nothing, kept for the day on which the disk of the
 // store is full, whatever filled it: then it is removed, so that the index can be
-// written and the cleaner can move what is live. It comes back when there is room.
+// written. It comes back when there is room. (Segments for that day are kept as
+// spares: see reservedSegments.)
 const ballastFile = "ballast"
 
 // ballast is held or it is not.
@@ -19,8 +20,8 @@ type ballast struct {
 	held bool
 }
 
-// ballastSize is a segment, for the cleaner to copy to, and some for the index.
-func (s *Store) ballastSize() int64 { return s.segs.size + min(s.segs.size, 4<<20) }
+// ballastSize is what the index may have to grow by until there is room again.
+func (s *Store) ballastSize() int64 { return min(s.segs.size, 8<<20) }
 
 // holdBallast makes the ballast if it is not there and there is room: twice as much
 // as it takes, for it is worth nothing to a disk that is full with it.
@@ -81,7 +82,7 @@ type Usage struct {
 
 // Usage says how full the store is. What was appended since the last checkpoint
 // counts as live. Limit is without the segments that are kept for removing and
-// for cleaning.
+// for cleaning; on a disk that is full it is what the store has got.
 func (s *Store) Usage() (Usage, error) {
 	size, err := s.x.size()
 	if err != nil {
@@ -94,8 +95,8 @@ func (s *Store) Usage() (Usage, error) {
 		Used: live, Disk: uint64(files)*uint64(s.segs.size) + uint64(size), Dead: held - live,
 		Appended: s.logBytes(), Copied: s.cleaner.copied.Load(), ReadOnly: s.usable() != nil,
 	}
-	if s.segs.most > 0 {
-		u.Limit = uint64(s.segs.most-spareForData) * uint64(s.segs.size)
+	if most := s.segs.allowed(); most > 0 {
+		u.Limit = uint64(max(most-reservedSegments, 0)) * uint64(s.segs.size)
 		u.Used = min(u.Used, u.Limit)
 	}
 	return u, nil

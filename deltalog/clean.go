@@ -90,7 +90,10 @@ func (s *Store) tidy(ctx context.Context) error {
 		if err := s.Checkpoint(); err != nil {
 			return err
 		}
-		v, ok := s.pick(func(a, b victim) bool { return a.score() > b.score() }, func(v victim) bool { return v.live < mostLive })
+		stuck := s.deadSegments() > 2
+		v, ok := s.pick(func(a, b victim) bool { return a.score() > b.score() }, func(v victim) bool {
+			return v.live < mostLive || stuck && !v.cold
+		})
 		if !ok {
 			return nil
 		}

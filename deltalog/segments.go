@@ -29,6 +29,7 @@ type segments struct {
 	d        disk.FS
 	size     int64
 	most     int // segments that Limit allows; 0: any number
+	keep     int // spares that are kept ready
 	readOnly bool
 	poison   func(error) error
 
@@ -43,12 +44,24 @@ type segments struct {
 	spares  []uint64 // ascending, all above those of the log
 	open    int
 	nextID  uint64
+	fit     int // files that a full disk has room for; 0: it was not full when it was last asked
 }
+
+// reservedSegments are kept of those that the limit allows, or that the disk has
+// room for: one for changes without data, so that removing works, and one for the
+// cleaner.
+const reservedSegments = 2
 
 func newSegments(s *Store) *segments {
 	t := &segments{
 		d: s.o.FS, size: s.sb.segment, readOnly: s.o.ReadOnly, poison: s.sync.poison,
 		byID: map[uint64]*segment{}, nextID: 1,
+	}
+	t.keep = 1 // what a test does not ask for does not happen
+	if !s.o.Manual {
+		// One more than is reserved, so that it is known that there are those before
+		// data takes the last but those.
+		t.keep = reservedSegments + 1
 	}
 	if s.o.Limit > 0 {
 		t.most = int(max(s.o.Limit/t.size, leastSegments))
@@ -237,14 +250,31 @@ func (t *segments) filesLocked() int { return t.logLocked() + len(t.spares) + le
 func (t *segments) full(more, spare int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.most > 0 && t.logLocked()+more > t.most-spare
+	most := t.mostLocked()
+	return most > 0 && t.logLocked()+more > most-spare
+}
+
+// mostLocked returns how many segments the log may have, 0 if any number.
+func (t *segments) mostLocked() int {
+	if t.fit > 0 && (t.most == 0 || t.fit < t.most) {
+		return t.fit
+	}
+	return t.most
+}
+
+// allowed is mostLocked.
+func (t *segments) allowed() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.mostLocked()
 }
 
 // free returns how many segments more the log may have, if there is a limit.
 func (t *segments) free() (n int, limited bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.most - t.logLocked(), t.most > 0
+	most := t.mostLocked()
+	return most - t.logLocked(), most > 0
 }
 
 // endOf returns where the log ends in a hot segment that is not the head.
@@ -282,7 +312,7 @@ func (t *segments) retire(oldest uint64) {
 func (t *segments) take() (uint64, error) {
 	t.prep.Lock()
 	defer t.prep.Unlock()
-	if err := t.makeSpare(); err != nil {
+	if err := t.makeSpares(1); err != nil {
 		return 0, err
 	}
 	t.mu.Lock()
@@ -292,21 +322,59 @@ func (t *segments) take() (uint64, error) {
 	return id, nil
 }
 
-// stock makes a spare if there is none.
+// stock makes the spares that are kept ready.
 func (t *segments) stock() error {
 	t.prep.Lock()
 	defer t.prep.Unlock()
-	return t.makeSpare()
+	return t.makeSpares(t.keep)
 }
 
-// makeSpare sees that there is a spare: a file of full size whose name is
-// durable. prep is held.
+// probe asks a disk that was full whether it still is.
+func (t *segments) probe() {
+	t.prep.Lock()
+	defer t.prep.Unlock()
+	t.mu.Lock()
+	n, files := len(t.spares)+1, t.filesLocked()
+	full := t.fit > 0
+	t.mu.Unlock()
+	if !full || t.makeSpares(n) != nil {
+		return
+	}
+	t.mu.Lock()
+	if t.filesLocked() > files { // not one that was there already
+		t.fit = 0
+	}
+	t.mu.Unlock()
+}
+
+// diskFull notes that the disk has no room for more files.
+func (t *segments) diskFull() {
+	t.mu.Lock()
+	t.fit = max(t.filesLocked(), 1)
+	t.mu.Unlock()
+}
+
+// makeSpares sees that there are n spares.
+func (t *segments) makeSpares(n int) error {
+	for {
+		t.mu.Lock()
+		there := len(t.spares)
+		t.mu.Unlock()
+		if there >= n {
+			return nil
+		}
+		if err := t.makeSpare(); err != nil {
+			if errors.Is(err, disk.ErrNoSpace) {
+				t.diskFull()
+			}
+			return err
+		}
+	}
+}
+
+// makeSpare makes a spare: a file of full size whose name is durable. prep is held.
 func (t *segments) makeSpare() error {
 	t.mu.Lock()
-	if len(t.spares) > 0 {
-		t.mu.Unlock()
-		return nil
-	}
 	old := t.unreadLocked()
 	if old == nil && t.most > 0 && t.filesLocked() >= t.most {
 		t.mu.Unlock()
@@ -368,7 +436,7 @@ func (t *segments) closeLocked(seg *segment) error {
 
 // keptFiles is how many files that are not part of the log are kept for it to
 // grow into: blocks that were written before are the fastest to write.
-const keptFiles = 2
+const keptFiles = reservedSegments + 1
 
 // drop removes the files of retired segments that nobody reads and that are too
 // many to become spares.

@@ -142,11 +142,10 @@ func (s *Store) moveLayersLocked(oldest uint64, live int64) error {
 
 // reclaim tries to free segments when there is no room, those first that cost
 // least, and tells whether trying again makes sense: whether there is one more
-// segment now, beside those that are to be spared. why is what was in the way: the
-// limit or, if it wraps disk.ErrNoSpace, the disk.
-func (s *Store) reclaim(why error, spare int) bool {
-	full := errors.Is(why, disk.ErrNoSpace)
-	room := func() bool { return full && s.segs.idle() || !full && !s.segs.full(1, spare) }
+// segment now, beside those that are to be spared.
+func (s *Store) reclaim(spare int) bool {
+	s.segs.probe()
+	_, _, before := s.segs.counts()
 	err := s.Checkpoint()
 	if errors.Is(err, disk.ErrNoSpace) && s.dropBallast() {
 		err = s.Checkpoint()
@@ -154,26 +153,48 @@ func (s *Store) reclaim(why error, spare int) bool {
 	if err != nil {
 		return false
 	}
-	dropped := false
+	_, limited := s.segs.free()
+	if _, _, now := s.segs.counts(); !limited {
+		return now < before || s.segs.idle()
+	}
+	turned := false
 	for range 16 {
-		if room() {
+		if !s.segs.full(1, spare) {
 			return true
 		}
 		v, ok := s.pick(func(a, b victim) bool { return a.live < b.live })
-		if !ok || v.live > mostLive {
-			break
+		if !ok || v.live > mostLive && (v.cold || s.deadSegments() < 1) {
+			if turned || !s.turnHead() {
+				break
+			}
+			turned = true
+			continue
 		}
-		_, err := s.cleanOne(v, nil)
-		if errors.Is(err, disk.ErrNoSpace) && s.dropBallast() {
-			dropped = true
-			_, err = s.cleanOne(v, nil)
-		}
-		if err != nil {
+		if _, err := s.cleanOne(v, nil); err != nil {
 			break
 		}
 	}
-	// Removing must work on a full disk too.
-	return room() || full && spare < spareForData && (dropped || s.dropBallast())
+	return turned || !s.segs.full(1, spare)
+}
+
+// turnHead begins another segment if most of the head is dead, so that it can be
+// cleaned, and tells whether it has.
+func (s *Store) turnHead() bool {
+	live := s.x.live()
+	s.appending.Lock()
+	h := &s.head
+	dead := h.off - segHeaderSize - live[h.seg.id]
+	ok := s.usable() == nil && dead > s.segs.size/2 && !s.segs.full(1, 0) && s.rotateLocked() == nil && s.listColdLocked() == nil
+	s.appending.Unlock()
+	return ok && s.Checkpoint() == nil
+}
+
+// deadSegments is how much of the log is dead or not written yet, in segments. If it
+// is one or more, then it is worth moving the oldest hot segment out of the way,
+// however much of it is live: those behind it can be freed only after it.
+func (s *Store) deadSegments() float64 {
+	n, _, _ := s.segs.counts()
+	return float64(n) - float64(total(s.x.live()))/float64(s.segs.size)
 }
 
 // logBytes returns the bytes ever appended, with headers and padding.

@@ -99,6 +99,7 @@ func (u *upkeep) checkpoints(ctx context.Context, s *Store) {
 			return
 		case <-u.due:
 		}
+		s.segs.probe()
 		if err := s.segs.stock(); err != nil && !errors.Is(err, ErrNoSpace) {
 			s.o.Log.Error("new segment", "store", s.dir, "err", err)
 			return
@@ -109,8 +110,7 @@ func (u *upkeep) checkpoints(ctx context.Context, s *Store) {
 		keys, _ := s.x.dirty()
 		if keys >= checkpointKeys || s.logBytes()-s.ckptBytes() >= checkpointBytes {
 			err := s.Checkpoint()
-			if errors.Is(err, disk.ErrNoSpace) {
-				s.dropBallast()
+			if errors.Is(err, disk.ErrNoSpace) && s.dropBallast() {
 				err = s.Checkpoint()
 			}
 			if errors.Is(err, disk.ErrNoSpace) {
@@ -124,7 +124,7 @@ func (u *upkeep) checkpoints(ctx context.Context, s *Store) {
 			}
 		}
 		if err := s.tidy(ctx); err != nil {
-			if errors.Is(err, ErrNoSpace) {
+			if errors.Is(err, ErrNoSpace) || errors.Is(err, disk.ErrNoSpace) {
 				continue // when something is deleted there is room to clean
 			}
 			s.o.Log.Error("clean", "store", s.dir, "err", err)
