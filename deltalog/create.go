@@ -139,6 +139,9 @@ func newSuper(o Options) (*superblock, []byte, error) {
 			return nil, nil, fmt.Errorf("random numbers: %w", err)
 		}
 	}
+	if o.like != nil {
+		sb.id, sb.key = o.like.id, o.like.key
+	}
 	now := o.now().UnixNano()
 	h := segHeader{
 		kind: kindHot, store: sb.id, id: 1, salt: binary.LittleEndian.Uint32(secret[8:]) | 1,

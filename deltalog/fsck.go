@@ -110,7 +110,7 @@ func (c *checker) problem(file string, off int64, means string, format string, a
 }
 
 const (
-	meansLost    = "acknowledged changes there cannot be read; restore the file from a copy, or give up what is named as affected"
+	meansLost    = "acknowledged changes there cannot be read; restore the file from a copy, or save the rest with fsck --salvage"
 	meansSeal    = "nothing is lost; the segment cannot be cleaned by its footer"
 	meansRebuild = "nothing is lost: the next open for writing rebuilds it, and so does fsck --rebuild"
 	meansForeign = "it is not part of the log and takes only space; move it away"

@@ -28,6 +28,7 @@ type Options struct {
 	// checkpoint begins by itself. For tests that must be deterministic.
 	Manual bool
 
+	like   *superblock                  // Create only: take id and key of it
 	openKV func(dir string) (kv, error) // nil: bbolt in dir
 	rand   io.Reader                    // nil: the operating system's
 	now    func() time.Time             // nil: time.Now
@@ -222,7 +223,7 @@ func hint(err error) string {
 	case errors.Is(err, ErrInUse):
 		return "stop that process first"
 	case errors.Is(err, ErrDamaged):
-		return "nothing was changed; put that file back from a copy, or start with an empty directory: the base is as it was"
+		return "nothing was changed; put that file back from a copy, or save the rest with deltafs fsck --salvage"
 	case errors.Is(err, ErrPoisoned):
 		return "look after the disk, then start again; what was synced is safe"
 	case errors.Is(err, ErrNoSpace):
