@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"deltafs/deltalog/disk"
@@ -50,13 +51,14 @@ func checkEmpty(d disk.FS) error {
 	if err != nil {
 		return err
 	}
+	if slices.Contains(names, superName) {
+		if _, err := readSuper(d); err != nil {
+			return err
+		}
+		return errExists
+	}
 	for _, name := range names {
 		switch name {
-		case superName:
-			if _, err := readSuper(d); err != nil {
-				return err
-			}
-			return errExists
 		case superName + tmpSuffix, lockName, logDir, asideDir:
 		default:
 			return fmt.Errorf("%w: it holds %q", ErrNotStore, name)

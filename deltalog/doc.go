@@ -314,13 +314,23 @@
 // it. Two segments are kept for that: one takes changes without data, so that
 // removing works, and the cleaner's copies need one.
 //
+// # Salvage
+//
+// A store whose log is damaged opens read-only. Salvage makes another of what can be
+// read, with the same id and key: each record that the index has, or that is valid in
+// the log, and of file data each block of 16 KiB whose checksum is right. What is
+// lost is zeros in the new store, and named.
+//
 // # Failure
 //
 // A failed fsync, or a write that fails with anything but ENOSPC or EDQUOT,
 // poisons the store: it is read-only from then on, every waiter gets an error,
 // and nothing is retried. ENOSPC ends the batch that met it, and nothing else
 // is lost; the head is closed behind the last COMMIT, and the next batch begins
-// a segment.
+// a segment. A disk that has no room for another segment is a limit: as many files as
+// there are then. Two spares more than the log needs are made before data goes into
+// another segment, so that two are there when that happens, one for changes without data
+// and one for the cleaner; STORE/ballast is removed when the index has no room to grow.
 //
 // # Concurrency and lock order
 //

@@ -211,7 +211,11 @@ func storeError(op, dir string, err error) error {
 	if errors.As(err, &e) {
 		return err
 	}
-	return &Error{Op: op, Path: dir, Err: err, Hint: hint(err)}
+	h := hint(err)
+	if op == "open" && errors.Is(err, ErrDamaged) { // what can be saved of a store is saved by opening it
+		h = "nothing was changed; put that file back from a copy, or start with an empty directory: the base is as it was"
+	}
+	return &Error{Op: op, Path: dir, Err: err, Hint: h}
 }
 
 func hint(err error) string {
