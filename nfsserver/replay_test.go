@@ -2,6 +2,8 @@ package nfsserver
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -75,7 +77,16 @@ func TestRetransmit(t *testing.T) {
 func (d *disk) image(t *testing.T) *disk {
 	t.Helper()
 	n := &disk{base: d.base, dir: filepath.Join(t.TempDir(), "image")}
-	if err := os.CopyFS(n.dir, os.DirFS(d.dir)); err != nil {
+	// The store may be making a segment for later, which gets its name when it is
+	// whole: then what was listed is not there any more.
+	err := os.CopyFS(n.dir, os.DirFS(d.dir))
+	for try := 0; errors.Is(err, fs.ErrNotExist) && try < 100; try++ {
+		time.Sleep(10 * time.Millisecond)
+		if err = os.RemoveAll(n.dir); err == nil {
+			err = os.CopyFS(n.dir, os.DirFS(d.dir))
+		}
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	store, err := deltalog.Open(n.dir, deltalog.Options{})
