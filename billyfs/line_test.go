@@ -141,7 +141,7 @@ func TestSnapshotsUnderLoad(t *testing.T) {
 	defer r.close()
 	files := []Ino{r.path("d/f").Ino, r.path("f").Ino}
 	var stop sync.WaitGroup
-	done := make(chan struct{})
+	done, wrote := make(chan struct{}), make(chan struct{})
 	stop.Go(func() {
 		var p [8]byte
 		for n := uint64(1); ; n++ { // to one file, then to the other
@@ -157,8 +157,12 @@ func TestSnapshotsUnderLoad(t *testing.T) {
 					return
 				}
 			}
+			if n == 1 {
+				close(wrote)
+			}
 		}
 	})
+	<-wrote
 	stop.Go(func() {
 		for n := 0; ; n++ {
 			select {
@@ -210,7 +214,7 @@ func TestSnapshotsUnderLoad(t *testing.T) {
 		checkInvariants(t, tr)
 	}
 	if last == 0 {
-		t.Log("nothing was written between snapshots")
+		t.Error("no snapshot shows anything of what was written")
 	}
 	for i := range snaps {
 		for _, name := range []string{"f", "s"} {

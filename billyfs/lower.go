@@ -1,7 +1,6 @@
 package billyfs
 
-// Lower is a read-only inode tree that a layer lies over: the base, or a
-// frozen layer. All methods may be called concurrently. Errors are *Error;
+// Lower is the read-only inode tree that the delta lies over: the base. All methods may be called concurrently. Errors are *Error;
 // an inode that is no longer there is Stale.
 type Lower interface {
 	Root() Ino

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 
 	"deltafs/deltalog/simdisk"
 )
@@ -221,7 +220,7 @@ func (a *after) rebuild() error {
 	if err != nil {
 		return fmt.Errorf("open without an index: %w", err)
 	}
-	if _, err := a.s.x.sweep(math.MaxInt); err != nil { // what a rebuilt index has not
+	if err := a.s.x.sweepAll(); err != nil { // what a rebuilt index has not
 		return fmt.Errorf("sweep: %w", err)
 	}
 	want, err := a.s.x.digest()

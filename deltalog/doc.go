@@ -221,7 +221,7 @@
 // become one: inode by inode and name by name, what the upper one says is logged for the
 // lower one and dropped from the upper one, in an order in which what can be seen stays the
 // same after every batch; then the lower one takes the upper one's name. That costs as much as
-// changed between the two. So there are never more layers than twice the snapshots and
+// changed between the two. So there are at most three times as many layers as snapshots and
 // lines, and a crash at any moment leaves nothing to repair.
 //
 // # Index

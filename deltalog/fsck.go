@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"math"
 	"path/filepath"
 	"slices"
 )
@@ -129,7 +128,7 @@ func (c *checker) log() error {
 		v, err = s.walk(c.batch, c.badRange)
 	}
 	if err == nil { // dead frames of layers that are gone
-		_, err = c.rebuilt.sweep(math.MaxInt)
+		err = c.rebuilt.sweepAll()
 	}
 	if err != nil {
 		return err
@@ -317,7 +316,7 @@ func (c *checker) index() error {
 		return nil
 	}
 	s.appending.Lock()
-	_, err = s.x.sweep(math.MaxInt)
+	err = s.x.sweepAll()
 	s.appending.Unlock()
 	if err == nil {
 		err = sameIndex(s.x, c.rebuilt)

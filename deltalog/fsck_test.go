@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -45,7 +44,7 @@ func (s *Store) check() error {
 	})
 	for _, x := range []*index{s.x, rebuilt} { // dead frames of layers that are gone
 		if err == nil {
-			_, err = x.sweep(math.MaxInt)
+			err = x.sweepAll()
 		}
 	}
 	if err == nil {

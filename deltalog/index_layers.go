@@ -190,34 +190,49 @@ func (x *index) ownInode(l LayerID, ino Ino) (Inode, bool, error) {
 	return rec, err == nil, err
 }
 
-// sweep deletes up to most pairs of layers that there are no more, and tells how
-// many it has found. It must not run while apply does.
-func (x *index) sweep(most int) (n int, err error) {
+// sweeper is how far a sweep has got: what it has deleted is not looked at again.
+type sweeper struct {
+	table table
+	from  []byte // key where it goes on; nil: the end of the table
+	done  bool
+}
+
+func newSweeper() *sweeper { return &sweeper{from: []byte{}} }
+
+// sweep deletes pairs of layers that there are no more, and looks at most pairs
+// to find them. It must not run while apply does.
+func (x *index) sweep(w *sweeper, most int) error {
 	known := x.tree.Load().layers
-	for t := range tables {
-		if t == tableLayer || t == tableOrigin {
+	for most > 0 {
+		if w.from == nil || w.table == tableLayer || w.table == tableOrigin {
+			if w.table++; w.table == tables {
+				w.done = true
+				return nil
+			}
+			w.from = []byte{}
 			continue
 		}
-		for from := []byte{}; from != nil && n < most; {
-			ps, next, err := x.page(t, from, nil, min(pageMost, most-n))
-			if err != nil {
-				return n, err
+		ps, next, err := x.page(w.table, w.from, nil, min(pageMost, most))
+		if err != nil {
+			return err
+		}
+		most -= max(len(ps), 1)
+		w.from = next
+		for _, p := range ps {
+			if known[keyLayer(p.key)] != nil { // on to the next layer
+				w.from = prefixEnd(p.key[:layerKeySize])
+				break
 			}
-			from = next
-			for _, p := range ps {
-				if known[keyLayer(p.key)] != nil { // on to the next layer
-					from = prefixEnd(p.key[:layerKeySize])
-					break
-				}
-				n++
-				x.mu.Lock()
-				x.mem.set(t, item{key: p.key, lsn: p.lsn})
-				x.mu.Unlock()
-			}
+			x.mu.Lock()
+			x.mem.set(w.table, item{key: p.key, lsn: p.lsn})
+			x.mu.Unlock()
 		}
 	}
-	return n, nil
+	return nil
 }
+
+// sweepAll is a whole sweep.
+func (x *index) sweepAll() error { return x.sweep(newSweeper(), math.MaxInt) }
 
 // checkLayers says whether changes may go to the layers of a batch.
 func (x *index) checkLayers(b *Batch) error {

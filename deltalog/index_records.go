@@ -81,26 +81,19 @@ func (x *index) layers() ([]Layer, error) {
 // eachRecord calls fn for the metadata records in [from, to) until it returns
 // false.
 func eachRecord[T any](x *index, t table, from, to []byte, decode func(k, rec []byte) (T, error), fn func(k []byte, rec T) bool) error {
-	var bad error
-	err := x.each(t, from, to, func(p pair) bool {
-		rec, err := decode(p.key, valueRecord(p.val))
-		if rec, err = decoded(t, rec, err); err != nil {
-			bad = err
-			return false
-		}
-		return fn(p.key, rec)
-	})
-	if err == nil {
-		err = bad
-	}
-	return err
+	return eachDecoded(t, func(each func(pair) bool) error { return x.each(t, from, to, each) }, decode, fn)
 }
 
 // eachOver is eachRecord for what a layer shows over those below. The bounds are
 // without the layer.
 func eachOver[T any](x *index, t table, l LayerID, from, to []byte, decode func(k, rec []byte) (T, error), fn func(k []byte, rec T) bool) error {
+	return eachDecoded(t, func(each func(pair) bool) error { return x.over(t, x.chain(l), from, to, each) }, decode, fn)
+}
+
+// eachDecoded decodes what walk yields.
+func eachDecoded[T any](t table, walk func(func(pair) bool) error, decode func(k, rec []byte) (T, error), fn func(k []byte, rec T) bool) error {
 	var bad error
-	err := x.over(t, x.chain(l), from, to, func(p pair) bool {
+	err := walk(func(p pair) bool {
 		rec, err := decode(p.key, valueRecord(p.val))
 		if rec, err = decoded(t, rec, err); err != nil {
 			bad = err

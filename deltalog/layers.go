@@ -1,13 +1,8 @@
 package deltalog
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
-	"time"
 )
 
 // MaxDepth is how many layers may lie on top of each other: each costs a look
@@ -56,16 +51,10 @@ func (s *Store) Snapshot(line LayerID, name string) (Layer, LSN, error) {
 // Snapshot is.
 func (s *Store) Fork(from LayerID, name string, view uint64) (Layer, LSN, error) {
 	return s.restack("fork", func(t *layerTree, b *Batch) (Layer, error) {
-		p := t.layers[from]
-		switch {
-		case p == nil:
-			return Layer{}, fmt.Errorf("%w: %d", ErrNoLayer, from)
-		case p.Live():
-			return Layer{}, fmt.Errorf("layer %d, %q, is live", from, p.Name)
-		case name == "":
+		if name == "" {
 			return Layer{}, errors.New("a line needs a name")
 		}
-		if err := t.free(name); err != nil {
+		if err := errors.Join(t.frozen(from), t.free(name)); err != nil {
 			return Layer{}, err
 		}
 		return t.stack(b, from, Layer{Name: name, View: view, Created: s.o.now().UnixNano()})
@@ -77,18 +66,12 @@ func (s *Store) Fork(from LayerID, name string, view uint64) (Layer, LSN, error)
 // that the line goes on in.
 func (s *Store) Rollback(line, to LayerID, save string) (Layer, LSN, error) {
 	return s.restack("rollback", func(t *layerTree, b *Batch) (Layer, error) {
-		l, err := t.line(line)
-		if err != nil {
-			return Layer{}, err
-		}
-		p := t.layers[to]
-		switch {
-		case p == nil:
-			return Layer{}, fmt.Errorf("%w: %d", ErrNoLayer, to)
-		case p.Live():
-			return Layer{}, fmt.Errorf("layer %d, %q, is live", to, p.Name)
-		case save == "":
+		if save == "" {
 			return Layer{}, errors.New("what was has no name")
+		}
+		l, err := t.line(line)
+		if err = errors.Join(err, t.frozen(to)); err != nil {
+			return Layer{}, err
 		}
 		return t.freeze(b, l, save, LayerAuto, to, s.o.now().UnixNano())
 	})
@@ -150,6 +133,17 @@ func (t *layerTree) line(id LayerID) (*layerNode, error) {
 	default:
 		return l, nil
 	}
+}
+
+// frozen fails unless a layer is there and frozen.
+func (t *layerTree) frozen(id LayerID) error {
+	switch l := t.layers[id]; {
+	case l == nil:
+		return fmt.Errorf("%w: %d", ErrNoLayer, id)
+	case l.Live():
+		return fmt.Errorf("layer %d, %q, is live", id, l.Name)
+	}
+	return nil
 }
 
 // free says whether a name can be given.
@@ -267,270 +261,4 @@ func (x *index) inodeBelow(l LayerID, ino Ino) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-// Settle does what dropped layers leave to do: what nobody can see any more is
-// deleted, and a frozen layer that has no name and one frozen layer over it
-// becomes one with that. It ends early, without an error, when ctx does. rest,
-// which may be nil, is called now and then.
-func (s *Store) Settle(ctx context.Context, rest func()) error {
-	s.settling.Lock()
-	defer s.settling.Unlock()
-	if rest == nil {
-		rest = func() {}
-	}
-	for ctx.Err() == nil {
-		again, err := s.settleOnce(ctx, rest)
-		if err != nil {
-			return s.fault("settle", err)
-		}
-		if !again {
-			return nil
-		}
-	}
-	return nil
-}
-
-// sweepAtOnce is how many pairs are deleted while appends wait.
-const sweepAtOnce = 256
-
-// settleOnce does one thing, and tells whether there may be another.
-func (s *Store) settleOnce(ctx context.Context, rest func()) (bool, error) {
-	if err := s.usable(); err != nil {
-		return false, err
-	}
-	s.appending.Lock()
-	n, err := s.x.sweep(sweepAtOnce)
-	s.appending.Unlock()
-	if err != nil || n > 0 {
-		rest()
-		return true, err
-	}
-	for _, l := range s.x.tree.Load().sorted() {
-		if l.Name != "" || l.Live() {
-			continue
-		}
-		if l.children == 0 {
-			_, err := s.Drop(l.ID)
-			return true, err
-		}
-		if up := s.x.tree.Load().only(l); up != nil && !up.Live() {
-			return true, s.fold(ctx, up.Layer, l.Layer, rest)
-		}
-	}
-	return false, nil
-}
-
-// only returns the layer over l if there is just one.
-func (t *layerTree) only(l *layerNode) *layerNode {
-	if l.children != 1 {
-		return nil
-	}
-	for _, n := range t.layers {
-		if n.Parent == l.ID {
-			return n
-		}
-	}
-	return nil
-}
-
-// folder moves what layer b holds down into layer a, below it. Both are frozen and
-// nobody asks for a by itself, so what can be seen is the same after each batch: b
-// says of an inode or a name what it said, until a says so.
-type folder struct {
-	s    *Store
-	b, a LayerID
-	deep bool // a lies over another layer
-	rest func()
-	buf  []byte
-}
-
-// fold makes one layer of two. It takes as long as b is large. When it is cut
-// short, the next goes on.
-func (s *Store) fold(ctx context.Context, b, a Layer, rest func()) error {
-	f := &folder{s: s, b: b.ID, a: a.ID, deep: a.Parent != 0, rest: rest}
-	f.buf = make([]byte, min(MaxData/4, s.segs.size/4))
-	for _, step := range []func() error{f.inodes, f.entries} {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	_, _, err := s.restack("fold", func(t *layerTree, batch *Batch) (Layer, error) {
-		b, a := t.layers[b.ID], t.layers[a.ID]
-		if b == nil || a == nil {
-			return Layer{}, ErrNoLayer
-		}
-		rec := a.Layer
-		rec.Name, rec.Flags, rec.View, rec.Created = b.Name, b.Flags, b.View, b.Created
-		rec.highest = t.highest
-		batch.Layer(rec)
-		for _, n := range t.sorted() {
-			if n.Parent == b.ID {
-				over := n.Layer
-				over.Parent = a.ID
-				batch.Layer(over)
-			}
-		}
-		batch.layerGone(b.ID)
-		return Layer{}, nil
-	})
-	return err
-}
-
-// each calls fn with a batch for each pair that b holds, and appends it.
-func (f *folder) each(t table, fn func(p pair, b *Batch) error) error {
-	var bad error
-	lo := keyOfLayer(f.b)
-	err := f.s.x.each(t, lo, prefixEnd(lo), func(p pair) bool {
-		b := &Batch{inner: true}
-		if bad = fn(p, b); bad == nil {
-			bad = f.append(b)
-		}
-		return bad == nil
-	})
-	return errors.Join(err, bad)
-}
-
-func (f *folder) append(b *Batch) error {
-	if b.empty() {
-		return nil
-	}
-	_, err := f.s.Append(b)
-	f.rest()
-	return err
-}
-
-// entries moves entries and whiteouts, each in one batch.
-func (f *folder) entries() error {
-	return f.each(tableEntry, func(p pair, b *Batch) error {
-		e, err := decodeEntryValue(valueRecord(p.val))
-		if err != nil {
-			return err
-		}
-		dir, cookie, name := keyIno(p.key), keyTail(p.key), keyName(p.key)
-		if e.gone {
-			hide, err := f.s.x.entryBelow(f.a, dir, cookie, name)
-			if err != nil {
-				return err
-			}
-			b.removeEntry(hide, f.a, dir, cookie, name)
-		} else {
-			b.Entry(f.a, dir, cookie, name, e)
-		}
-		b.EntryGone(f.b, dir, cookie, name)
-		return nil
-	})
-}
-
-// inodes moves inodes with their data: the record, then the data, and only then
-// they are gone from b, for its data hides what a holds.
-func (f *folder) inodes() error {
-	x := f.s.x
-	return f.each(tableInode, func(p pair, b *Batch) error {
-		rec, err := decodeInode(valueRecord(p.val))
-		if err != nil {
-			return err
-		}
-		ino := keyIno(p.key)
-		if rec.Flags&inodeGone != 0 {
-			hide, err := x.inodeBelow(f.a, ino)
-			if err != nil {
-				return err
-			}
-			b.removeInode(hide, f.a, ino)
-			b.Drop(f.b, ino)
-			return nil
-		}
-		old, ok, err := x.ownInode(f.a, ino)
-		if err != nil {
-			return err
-		}
-		shows := rec.Below
-		switch {
-		case !f.deep:
-			rec.Below = 0
-		case ok:
-			rec.Below = min(rec.Below, old.Below)
-		}
-		b.Inode(f.a, ino, &rec)
-		if shows < math.MaxInt64 {
-			b.Truncate(f.a, ino, shows)
-		}
-		if err := f.append(b); err != nil {
-			return err
-		}
-		b.Reset()
-		b.inner = true
-		if err := f.data(ino); err != nil {
-			return err
-		}
-		b.Drop(f.b, ino)
-		return nil
-	})
-}
-
-// data copies the data that b holds of a file.
-func (f *folder) data(ino Ino) error {
-	if plantFoldNoData {
-		return nil
-	}
-	var bad error
-	at, end := int64(0), int64(0) // a run of extents
-	flush := func() bool {
-		for at < end && bad == nil {
-			n := min(end-at, int64(len(f.buf)))
-			bad = f.copy(ino, at, n)
-			at += n
-		}
-		return bad == nil
-	}
-	err := f.s.x.extents(f.b, ino, 0, math.MaxInt64, func(e extent) bool {
-		if int64(e.off) != end && !flush() {
-			return false
-		}
-		if int64(e.off) != end {
-			at = int64(e.off)
-		}
-		end = int64(e.end())
-		return true
-	})
-	if err == nil && bad == nil {
-		flush()
-	}
-	return errors.Join(err, bad)
-}
-
-func (f *folder) copy(ino Ino, off, n int64) error {
-	own := []LayerID{f.b}
-	err := f.s.readOver(func() []LayerID { return own }, ino, f.buf[:n], off, func([]byte, int64) error {
-		return fmt.Errorf("%w: inode %d has lost data at %d", ErrDamaged, ino, off)
-	})
-	if err != nil {
-		return err
-	}
-	b := &Batch{inner: true}
-	b.Data(f.a, ino, off, f.buf[:n])
-	return f.append(b)
-}
-
-// layerUpkeep settles whenever layers have changed.
-func (u *upkeep) layers(ctx context.Context, s *Store) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-u.stacked:
-		}
-		began := time.Now()
-		err := s.Settle(ctx, func() { // as much rest as work
-			select {
-			case <-ctx.Done():
-			case <-time.After(cmp.Or(min(time.Since(began), time.Second), time.Millisecond)):
-			}
-			began = time.Now()
-		})
-		if err != nil && !errors.Is(err, ErrNoSpace) && !slices.ContainsFunc([]error{ErrClosed, ErrPoisoned}, func(e error) bool { return errors.Is(err, e) }) {
-			s.o.Log.Error("settling layers", "store", s.dir, "err", err)
-		}
-	}
 }

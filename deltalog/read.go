@@ -60,11 +60,17 @@ func (s *Store) Layer(id LayerID) (Layer, bool, error) {
 // EachInode and EachEntry walk all records of a layer, EachOrigin those of the store, in no
 // promised order, for status and tools. fn must not call the store.
 func (s *Store) EachInode(l LayerID, fn func(Ino, Inode) bool) error {
+	if err := s.there(l); err != nil {
+		return err
+	}
 	return s.fault("read", s.x.eachInode(l, fn))
 }
 
 // EachEntry is described at EachInode.
 func (s *Store) EachEntry(l LayerID, fn func(dir Ino, e DirEntry) bool) error {
+	if err := s.there(l); err != nil {
+		return err
+	}
 	return s.fault("read", s.x.eachEntry(l, fn))
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 )
@@ -110,7 +109,7 @@ func (r *recovery) replay() error {
 		}
 	}
 	if _, _, ok := r.s.x.position(); !ok { // dead frames of layers that are gone
-		if _, err := r.s.x.sweep(math.MaxInt); err != nil {
+		if err := r.s.x.sweepAll(); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 )
 
@@ -30,7 +31,8 @@ type Loss struct {
 // changed. The new store has the id and the key of the old one, so handles and
 // inode numbers stay what they were, and all layers. Records come from the index, which
 // knows them even where the log has lost them, or, without one, from what is valid of
-// the log. When Salvage returns, the new store is durable.
+// the log. When Salvage returns, the new store is durable; if it fails,
+// what there is of it is removed.
 func Salvage(from, dir string) (Salvaged, error) {
 	s, err := Open(from, Options{ReadOnly: true})
 	if err != nil {
@@ -63,7 +65,11 @@ func (s *Store) salvage(dir string, o Options) (Salvaged, error) {
 	if err == nil {
 		err = to.Sync(to.LastLSN())
 	}
-	return v.Salvaged, errors.Join(err, to.Close())
+	err = errors.Join(err, to.Close())
+	if err != nil && o.FS == nil { // nobody shall take it for all that there was
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return v.Salvaged, err
 }
 
 type salvager struct {

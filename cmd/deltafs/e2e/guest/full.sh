@@ -34,9 +34,9 @@ here store-is-sound 'deltafs fsck /mnt/disk/store'
 
 # A limit of 24 MiB, warned of at 30% and at 60% of what it may hold, 16 MiB.
 rm -rf /mnt/disk/store; rm -f /tmp/levels
-FLAGS="--limit 24MiB --warn 30% --critical 60% --on-threshold 'echo \$DELTAFS_LEVEL \$DELTAFS_USED \$DELTAFS_LIMIT >> /tmp/levels' --metrics 127.0.0.1:9099"
-eval "serve_args=($FLAGS)"
-deltafs serve --base "$B" --delta /mnt/disk/store --listen 127.0.0.1:2049 "${serve_args[@]}" > /out/server-limit-full.log 2>&1 &
+deltafs serve --base "$B" --delta /mnt/disk/store --listen 127.0.0.1:2049 --metrics 127.0.0.1:9099 \
+  --limit 24MiB --warn 30% --critical 60% \
+  --on-threshold 'echo $DELTAFS_LEVEL $DELTAFS_USED $DELTAFS_LIMIT >> /tmp/levels' > /out/server-limit-full.log 2>&1 &
 server=$! log=/out/server-limit-full.log
 until grep -q "listening on" $log; do sleep 0.1; done
 mount_nfs 2049 || { echo "FAIL mount"; finish; }
