@@ -67,7 +67,6 @@ func TestDataIsCopiedOnce(t *testing.T) {
 		t.Skip("pools leave garbage with the race detector")
 	}
 	dsk := newDisk(t, "")
-	defer dsk.close(t)
 	if err := os.WriteFile(filepath.Join(dsk.base, "big"), make([]byte, 8<<20), 0o644); err != nil {
 		t.Fatal(err)
 	}

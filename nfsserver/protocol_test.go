@@ -187,7 +187,6 @@ func (b *broken) Attr(ino billyfs.Ino) (billyfs.Attr, error) {
 // TestPanic: a bug costs the call that meets it, not the connection.
 func TestPanic(t *testing.T) {
 	dsk := newDisk(t, "")
-	defer dsk.close(t)
 	b := &broken{FS: dsk.tree}
 	e := dsk.export("/")
 	e.FS = b

@@ -94,6 +94,7 @@ func (d *disk) image(t *testing.T) *disk {
 		t.Fatal(err)
 	}
 	n.open(t, store)
+	t.Cleanup(func() { n.close(t) })
 	return n
 }
 
@@ -159,7 +160,6 @@ func (s *slow) Remove(c billyfs.Caller, dir billyfs.Ino, name string) (billyfs.C
 // TestRetransmitInProgress: while a call is carried out the same one is dropped.
 func TestRetransmitInProgress(t *testing.T) {
 	d := newDisk(t, "")
-	defer d.close(t)
 	fs := &slow{d.tree, make(chan struct{}, 10), make(chan struct{})}
 	e := d.export("/")
 	e.FS = fs

@@ -53,6 +53,7 @@ func newDisk(t testing.TB, base string) *disk {
 		t.Fatal(err)
 	}
 	d.open(t, store)
+	t.Cleanup(func() { d.close(t) }) // a store that is open makes files
 	return d
 }
 
@@ -68,12 +69,17 @@ func (d *disk) open(t testing.TB, store *deltalog.Store) {
 	}
 }
 
+// close closes what open has opened, once.
 func (d *disk) close(t testing.TB) {
 	t.Helper()
+	if d.store == nil {
+		return
+	}
 	if err := d.store.Close(); err != nil {
 		t.Errorf("close: %v", err)
 	}
 	d.fs.Close()
+	d.store = nil
 }
 
 func (d *disk) export(name string) Export {
@@ -123,12 +129,7 @@ func serveDisks(t testing.TB, o Options, disks map[string]*disk) *rig {
 		r.disks = append(r.disks, disks[name])
 	}
 	r.start()
-	t.Cleanup(func() {
-		r.stop()
-		for _, d := range r.disks {
-			d.close(t)
-		}
-	})
+	t.Cleanup(func() { r.stop() })
 	return r
 }
 
