@@ -77,11 +77,12 @@ type Usage struct {
 	Dead     uint64 // of the log, that cleaning would give back
 	Appended uint64 // to the log, ever, with headers and padding
 	Copied   uint64 // by the cleaner, since the store was opened
+	Index    uint64 // bytes written to the index, since the store was opened
+	Syncs    uint64 // fdatasyncs of the log for those who wait, since the store was opened
 	ReadOnly bool   // the store takes no changes
 }
 
-// Usage says how full the store is. What was appended since the last checkpoint
-// counts as live. Limit is without the segments that are kept for removing and
+// Usage says how full the store is. Limit is without the segments that are kept for removing and
 // for cleaning; on a disk that is full it is what the store has got.
 func (s *Store) Usage() (Usage, error) {
 	size, err := s.x.size()
@@ -90,10 +91,11 @@ func (s *Store) Usage() (Usage, error) {
 	}
 	log, _, files := s.segs.counts()
 	held := uint64(log) * uint64(s.segs.size)
-	live := min(uint64(total(s.x.live()))+s.logBytes()-s.ckptBytes(), held)
+	live := min(uint64(s.x.liveTotal()), held)
 	u := Usage{
 		Used: live, Disk: uint64(files)*uint64(s.segs.size) + uint64(size), Dead: held - live,
-		Appended: s.logBytes(), Copied: s.cleaner.copied.Load(), ReadOnly: s.usable() != nil,
+		Appended: s.logBytes(), Copied: s.cleaner.copied.Load(), Index: s.x.written(),
+		Syncs: s.sync.syncs.Load(), ReadOnly: s.usable() != nil,
 	}
 	if most := s.segs.allowed(); most > 0 {
 		u.Limit = uint64(max(most-reservedSegments, 0)) * uint64(s.segs.size)

@@ -24,6 +24,7 @@ type move struct {
 	layer    LayerID
 	ino      Ino
 	off, end uint64 // of file data
+	lsn      LSN    // of the copy, of file data
 	from, to loc
 }
 
@@ -41,13 +42,11 @@ func (s *Store) Clean(dead float64, more func(Cleaned) bool) (Cleaned, error) {
 	s.segs.mu.Lock()
 	newest := s.segs.nextID
 	s.segs.mu.Unlock()
+	if err := s.Checkpoint(); err != nil {
+		return sum, err
+	}
 	for {
-		if err := s.Checkpoint(); err != nil {
-			return sum, err
-		}
-		v, ok := s.pick(func(a, b victim) bool { return a.score() > b.score() }, func(v victim) bool {
-			return v.id < newest && 1-v.live >= dead
-		})
+		v, ok := s.pick(byScore, func(v victim) bool { return v.id < newest && 1-v.live >= dead })
 		if !ok {
 			return sum, nil
 		}
@@ -72,7 +71,7 @@ const mostLive = 0.95
 func (s *Store) crowded() (yes, urgent bool) {
 	free, limited := s.segs.free()
 	n, _, _ := s.segs.counts()
-	live := float64(total(s.x.live())) / float64(s.segs.size)
+	live := float64(s.x.liveTotal()) / float64(s.segs.size)
 	if limited {
 		yes, urgent = free <= 4, free <= 3
 	}
@@ -87,13 +86,20 @@ func (s *Store) tidy(ctx context.Context) error {
 		if !yes {
 			return nil
 		}
-		if err := s.Checkpoint(); err != nil {
-			return err
+		if s.hotAhead() >= hotMost {
+			if err := s.Checkpoint(); err != nil {
+				return err
+			}
 		}
 		stuck := s.deadSegments() > 2
-		v, ok := s.pick(func(a, b victim) bool { return a.score() > b.score() }, func(v victim) bool {
-			return v.live < mostLive || stuck && !v.cold
-		})
+		good := func(v victim) bool { return v.live < mostLive || stuck && !v.cold }
+		v, ok := s.pick(byScore, good)
+		if !ok && s.hotAhead() > 1 {
+			if err := s.Checkpoint(); err != nil {
+				return err
+			}
+			v, ok = s.pick(byScore, good)
+		}
 		if !ok {
 			return nil
 		}
@@ -144,6 +150,27 @@ type victim struct {
 // The root of the age, for the hot log can only be cleaned from its old end, and
 // is so long that what lies there is old: measured, TestWriteCost.
 func (v victim) score() float64 { return (1 - v.live) * math.Sqrt(v.age) / (1 + v.live) }
+
+// byScore prefers what it is worth most to clean, byCost what costs least.
+func byScore(a, b victim) bool { return a.score() > b.score() }
+func byCost(a, b victim) bool  { return a.live < b.live }
+
+// hotMost is how many segments the hot log may have, all of them ahead of the
+// checkpoint, while others are cleaned.
+const hotMost = 4
+
+// hotAhead returns how many segments the hot log has if none of them can be cleaned
+// because the checkpoint has not passed it; 0 if one can.
+func (s *Store) hotAhead() int {
+	s.checkpointing.Lock()
+	done := s.ckpt.pos.seg
+	s.checkpointing.Unlock()
+	ids := s.segs.ids()
+	if ids[0] < done {
+		return 0
+	}
+	return len(ids)
+}
 
 // victims returns the segments that could be cleaned: the oldest hot one, for
 // the hot log must stay in one piece, and all cold ones.
@@ -207,18 +234,14 @@ func (s *Store) cleanOne(v victim, rest func()) (copied int64, err error) {
 	}
 	s.checkpointing.Lock()
 	defer s.checkpointing.Unlock()
-	if !plantFreeEarly {
-		if err := s.checkpointLocked(); err != nil {
-			return m.copied, err
-		}
-	}
 	return m.copied, s.freeLocked(v)
 }
 
 // freeLocked takes a segment of which nothing is live out of the log. Both
-// cleaner.mu and checkpointing are held.
+// cleaner.mu and checkpointing are held. The database may point into it still: what
+// replay brings, and the copies that the list makes known, see to that.
 func (s *Store) freeLocked(v victim) error {
-	if n := s.x.live()[v.id]; n != 0 && !plantFreeEarly && !plantNoCAS {
+	if n := s.x.liveIn(v.id); n != 0 && !plantNoCAS {
 		return fmt.Errorf("%s: %d bytes of it are still live", segName(v.id), n)
 	}
 	refs, oldest := s.coldNow(), uint64(0)
@@ -369,7 +392,7 @@ func (m *mover) data(f *frame, at loc) error {
 		if err != nil {
 			return err
 		}
-		err = m.moved(move{table: tableExtent, layer: f.layer, ino: f.ino, off: e.off, end: e.end(), from: at, to: to})
+		err = m.moved(move{table: tableExtent, layer: f.layer, ino: f.ino, off: e.off, end: e.end(), lsn: f.lsn, from: at, to: to})
 		if err != nil {
 			return err
 		}

@@ -92,7 +92,9 @@ func (s *Store) beginCold(k int) error {
 	ref := coldRef{id: id, end: segHeaderSize}
 	s.segs.addCold(hdr)
 	if err := s.logCold(append(s.coldNow(), ref), 0); err != nil {
-		s.segs.retireCold(id)
+		if !slices.ContainsFunc(s.segs.coldRefs(), func(r coldRef) bool { return r.id == id }) {
+			s.segs.retireCold(id)
+		}
 		return err
 	}
 	seg, err := s.segs.acquire(id)
@@ -130,6 +132,9 @@ func (s *Store) logCold(refs []coldRef, oldest uint64) error {
 	}
 	if s.cleaner.listed != nil {
 		s.cleaner.listed()
+	}
+	if plantFreeEarly {
+		lsn = 0
 	}
 	err = s.Sync(lsn)
 	if plantListLate {

@@ -234,11 +234,11 @@ func (a *after) rebuild() error {
 	if got != want {
 		return fmt.Errorf("a rebuilt index has digest %x, the old one %x", got, want)
 	}
-	wantLive, err := a.s.x.liveNow()
+	wantLive, err := a.s.x.recount()
 	if err != nil {
 		return fmt.Errorf("live bytes: %w", err)
 	}
-	gotLive, err := s.x.liveNow()
+	gotLive, err := s.x.recount()
 	if err != nil {
 		return fmt.Errorf("live bytes of a rebuilt index: %w", err)
 	}

@@ -73,6 +73,7 @@ func (k *crashKV) update(fn func(tx kvTx) error) error {
 }
 
 func (k *crashKV) size() (int64, error) { return 0, nil }
+func (k *crashKV) written() uint64      { return 0 }
 func (k *crashKV) close() error         { return nil }
 
 type memTx struct{ s *memSnapshot }

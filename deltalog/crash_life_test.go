@@ -330,8 +330,10 @@ func (w *life) checkpoint() error {
 
 // clean frees some segments, whatever it costs.
 func (w *life) clean() error {
-	if err := w.s.Checkpoint(); err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
+	if w.rng.IntN(2) == 0 || len(w.s.victims()) == 0 {
+		if err := w.s.Checkpoint(); err != nil {
+			return fmt.Errorf("checkpoint: %w", err)
+		}
 	}
 	for range 1 + w.rng.IntN(4) {
 		vs := w.s.victims()

@@ -181,7 +181,8 @@
 //
 // # Records
 //
-// Inode record, 160 bytes and the symlink target:
+// Inode record, 160 bytes and the symlink target; if there is none, then 8 bytes at the
+// end that are zero are left out as often as there are any, but not the first 8:
 //
 //	  0 4 mode (S_IFMT and 07777)   4 4 flags    8 4 nlink   12 4 zero
 //	 16 4 uid   20 4 gid           24 4 rdev major           28 4 rdev minor

@@ -191,7 +191,7 @@ func (f *frame) check() error {
 	size, table, ok := int64(f.size), false, false
 	switch f.typ {
 	case frameInode:
-		ok = size >= inodeSize && size <= inodeSize+MaxTarget
+		ok = inodeLength(int(f.size))
 	case frameEntry:
 		ok = f.length >= 1 && f.length <= MaxName && size == int64(f.length)+entryValueSize
 	case frameEntryGone:

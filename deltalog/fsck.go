@@ -305,13 +305,11 @@ func (c *checker) index() error {
 	if c.IndexBytes, err = x.size(); err != nil {
 		return err
 	}
-	live, err := s.x.liveNow()
+	live, err := s.x.recount()
 	if err != nil {
 		return err
 	}
-	for _, n := range live {
-		c.LiveBytes += n
-	}
+	c.LiveBytes = total(live)
 	if c.damaged || c.Index != "ok" {
 		return nil
 	}
@@ -323,6 +321,9 @@ func (c *checker) index() error {
 	}
 	if err == nil {
 		err = s.checkPlaces()
+	}
+	if counted := s.x.live(); err == nil && !maps.Equal(live, counted) {
+		err = indexBad("live bytes are counted as %v, and are %v", counted, live)
 	}
 	if err != nil {
 		c.Index = "damaged"
@@ -344,12 +345,12 @@ func sameIndex(x, want *index) error {
 	if got != exp {
 		return indexBad("it differs from the log: digest %016x, from the log %016x", got, exp)
 	}
-	live, err := x.liveNow()
+	live, err := x.recount()
 	if err != nil {
 		return err
 	}
 	// By the sum: what the cleaner has copied and not freed is in two places.
-	if exp, err := want.liveNow(); err != nil || total(live) != total(exp) {
+	if exp, err := want.recount(); err != nil || total(live) != total(exp) {
 		return errors.Join(err, indexBad("live bytes differ from the log's: %v, from the log %v", live, exp))
 	}
 	return nil

@@ -1,6 +1,7 @@
 package deltalog
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 )
@@ -27,7 +28,8 @@ type index struct {
 	asOf   checkpoint // what the database will hold when frozen is flushed
 	gen    uint64     // moves when the levels do: see stored
 	done   checkpoint // what the database holds
-	stored liveBytes  // live bytes of what the database holds; replaced, never changed
+	alive  liveBytes  // live bytes by segment, as of the last batch applied
+	then   liveBytes  // alive when frozen was; never changed
 	failed error      // the flush that failed; no other is tried
 	maxIno Ino        // highest born number seen
 	moved  uint64     // moves when extents go to another key, below theirs
@@ -40,7 +42,7 @@ type index struct {
 
 // newIndex returns an index over a database whose contents are not looked at.
 func newIndex(db kv, id StoreID) *index {
-	x := &index{db: db, id: id, txBytes: flushBytes, mem: newMemtable(), stored: liveBytes{}}
+	x := &index{db: db, id: id, txBytes: flushBytes, mem: newMemtable(), alive: liveBytes{}}
 	x.tree.Store(&layerTree{})
 	return x
 }
@@ -73,17 +75,34 @@ func (x *index) dirty() (keys int, bytes int64) {
 	return x.mem.keys, x.mem.bytes
 }
 
-// live returns the live bytes of each segment that has any, as of the last
-// checkpoint. A segment before the checkpoint's position that is absent here
-// holds nothing that a crash could bring back.
-func (x *index) live() map[uint64]int64 {
+// live returns the live bytes of each segment that has any. In a segment that is
+// absent here lies nothing that could come back once what was appended until now is
+// durable.
+func (x *index) live() liveBytes {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return x.stored
+	return maps.Clone(x.alive)
+}
+
+// liveIn is live for one segment.
+func (x *index) liveIn(seg uint64) int64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.alive[seg]
+}
+
+// liveTotal is the sum of live.
+func (x *index) liveTotal() int64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return total(x.alive)
 }
 
 // size returns the bytes of the database on the disk.
 func (x *index) size() (int64, error) { return x.db.size() }
+
+// written returns the bytes written to the database since it was opened.
+func (x *index) written() uint64 { return x.db.written() }
 
 // close closes the database. What is not flushed is in the log.
 func (x *index) close() error { return x.db.close() }

@@ -17,21 +17,31 @@ func (x *index) apply(f *frame, at loc) error {
 	if f.ino > x.maxIno && f.ino&Born != 0 {
 		x.mu.Lock()
 		x.maxIno = f.ino
+		if f.typ == frameInode { // there cannot be one yet
+			x.setLocked(tableInode, item{keyOfIno(f.layer, f.ino), pointerValue(at, f.payload), f.lsn}, nil)
+		}
 		x.mu.Unlock()
+		if f.typ == frameInode {
+			return nil
+		}
 	}
 	switch f.typ {
 	case frameInode:
-		x.put(tableInode, keyOfIno(f.layer, f.ino), pointerValue(at, f.payload), f.lsn)
+		return x.put(tableInode, keyOfIno(f.layer, f.ino), pointerValue(at, f.payload), f.lsn)
 	case frameOrigin:
-		x.put(tableOrigin, keyOfIno(f.layer, f.ino), pointerValue(at, f.payload), f.lsn)
+		return x.put(tableOrigin, keyOfIno(f.layer, f.ino), pointerValue(at, f.payload), f.lsn)
 	case frameLayer:
-		x.put(tableLayer, keyOfLayer(f.layer), pointerValue(at, f.payload), f.lsn)
+		if err := x.put(tableLayer, keyOfLayer(f.layer), pointerValue(at, f.payload), f.lsn); err != nil {
+			return err
+		}
 		return x.loadLayers()
 	case frameLayerGone:
 		if plantKeepDropped {
 			return nil
 		}
-		x.put(tableLayer, keyOfLayer(f.layer), nil, f.lsn)
+		if err := x.put(tableLayer, keyOfLayer(f.layer), nil, f.lsn); err != nil {
+			return err
+		}
 		return x.loadLayers()
 	case frameEntry, frameEntryGone:
 		return x.applyEntry(f, at)
@@ -40,7 +50,9 @@ func (x *index) apply(f *frame, at loc) error {
 	case frameTruncate:
 		return x.cutFile(f.layer, f.ino, f.offset, f.lsn)
 	case frameDrop:
-		x.put(tableInode, keyOfIno(f.layer, f.ino), nil, f.lsn)
+		if err := x.put(tableInode, keyOfIno(f.layer, f.ino), nil, f.lsn); err != nil {
+			return err
+		}
 		return x.cutFile(f.layer, f.ino, 0, f.lsn)
 	}
 	return nil
@@ -56,18 +68,33 @@ func (x *index) applyEntry(f *frame, at loc) error {
 	if f.typ == frameEntry {
 		val = pointerValue(at, f.payload[n:])
 	}
-	x.put(tableEntry, key, val, f.lsn)
-	return nil
+	return x.put(tableEntry, key, val, f.lsn)
 }
 
 // put enters a pair; a nil value says that the key is gone.
-func (x *index) put(t table, key, val []byte, lsn LSN) {
+func (x *index) put(t table, key, val []byte, lsn LSN) error {
+	old, _, err := x.lookup(t, key) // the same on whatever level it is when this goes on
+	if err != nil {
+		return err
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if it, ok := x.mem.get(t, key); ok && it.lsn > lsn {
-		return
+	if it, ok := x.mem.get(t, key); !ok || it.lsn <= lsn {
+		x.setLocked(t, item{key, val, lsn}, old)
 	}
-	x.mem.set(t, item{key: key, val: val, lsn: lsn})
+	return nil
+}
+
+// setLocked enters a pair in the place of the value old, nil if there is none, and
+// counts what is live.
+func (x *index) setLocked(t table, it item, old []byte) {
+	if old != nil {
+		x.alive.subValue(t, old)
+	}
+	if it.val != nil {
+		x.alive.addValue(t, it.val)
+	}
+	x.mem.set(t, it)
 }
 
 // applyData enters a range of file data, region by region.
@@ -132,30 +159,32 @@ func (x *index) chunks(l LayerID, ino Ino, from, to uint64) ([]pair, error) {
 // replaceChunks puts new chunks in the place of old ones. The first begins at
 // start, the others at their first extents.
 func (x *index) replaceChunks(l LayerID, ino Ino, start uint64, old []pair, chunks [][]extent) {
+	was := make(map[uint64][]byte, len(old))
+	for _, c := range old {
+		was[keyTail(c.key)] = c.val
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	now := make(map[uint64]bool, len(chunks))
 	for i, es := range chunks {
 		if i > 0 {
 			start = es[0].off
 		}
-		now[start] = true
-		x.setChunkLocked(keyOfExtent(l, ino, start), es)
+		x.setChunkLocked(keyOfExtent(l, ino, start), es, was[start])
+		delete(was, start)
 	}
-	for _, c := range old {
-		if !now[keyTail(c.key)] {
-			x.setChunkLocked(c.key, nil)
-			x.moved++
-		}
+	for start, val := range was {
+		x.setChunkLocked(keyOfExtent(l, ino, start), nil, val)
+		x.moved++
 	}
 }
 
-func (x *index) setChunkLocked(key []byte, es []extent) {
+// setChunkLocked puts a chunk in the place of the value old.
+func (x *index) setChunkLocked(key []byte, es []extent, old []byte) {
 	var newest LSN
 	for _, e := range es {
 		newest = max(newest, e.lsn)
 	}
-	x.mem.set(tableExtent, item{key: key, val: encodeChunk(es), lsn: newest})
+	x.setLocked(tableExtent, item{key, encodeChunk(es), newest}, old)
 }
 
 // cutFile ends a file's extents at length.
@@ -176,7 +205,7 @@ func (x *index) cutFile(l LayerID, ino Ino, length uint64, lsn LSN) error {
 		left := cut(make([]extent, 0, len(es)), es, length, lsn)
 		if !slices.Equal(left, es) {
 			x.mu.Lock()
-			x.setChunkLocked(p.key, left)
+			x.setChunkLocked(p.key, left, p.val)
 			x.mu.Unlock()
 		}
 		return true
@@ -187,37 +216,69 @@ func (x *index) cutFile(l LayerID, ino Ino, length uint64, lsn LSN) error {
 // index still has it there. It runs as apply does: one at a time.
 func (x *index) relocate(m *move) error {
 	if m.table == tableExtent {
-		return x.relocateData(m)
+		return x.repointData(m.layer, m.ino, m.off, m.end, m.to, m.lsn, func(e extent) bool {
+			return e.seg == m.from.seg && e.frameOff == m.from.off
+		})
 	}
 	val, lsn, err := x.lookup(m.table, m.key)
 	if err != nil || val == nil || valuePointer(val) != m.from && !plantNoCAS {
 		return err
 	}
-	x.put(m.table, m.key, pointerValue(m.to, valueRecord(val)), lsn)
-	return nil
+	return x.put(m.table, m.key, pointerValue(m.to, valueRecord(val)), lsn)
 }
 
-// relocateData does so for what is left of a range of file data.
-func (x *index) relocateData(m *move) error {
-	for at := m.off; at < m.end; at = min(regionOf(at)+regionSize, m.end) {
-		chunks, err := x.chunks(m.layer, m.ino, at, min(regionOf(at)+regionSize, m.end))
+// redo moves the pointers of what a frame of a cold segment is a copy of, or of
+// what that is a copy of, as relocate has done in an earlier process. What is
+// newer than the copy, or not there, stays so: nothing was written between an original
+// and its copy, or there would be none.
+func (x *index) redo(f *frame, at loc) error {
+	switch {
+	case plantNoRedo || f.typ.tombstone() || !f.typ.record():
+		return nil
+	case f.typ == frameData:
+		return x.repointData(f.layer, f.ino, f.offset, f.offset+uint64(f.length), at, f.lsn, func(e extent) bool {
+			return e.lsn <= f.lsn
+		})
+	}
+	t, key := keyOfFrame(f)
+	val, lsn, err := x.lookup(t, key)
+	if err != nil || val == nil || lsn != f.lsn {
+		return err
+	}
+	return x.put(t, key, pointerValue(at, valueRecord(val)), lsn)
+}
+
+// repointData lets those extents in [off, end) of a file that are meant point to the
+// frame at to, which has LSN lsn.
+func (x *index) repointData(l LayerID, ino Ino, off, end uint64, to loc, lsn LSN, meant func(extent) bool) error {
+	for at := off; at < end; at = min(regionOf(at)+regionSize, end) {
+		limit := min(regionOf(at)+regionSize, end)
+		chunks, err := x.chunks(l, ino, at, limit)
 		if err != nil {
 			return err
 		}
+		var es []extent
+		moved := false
 		for _, c := range chunks {
-			es := appendChunk(nil, c.val)
-			moved := false
-			for i := range es {
-				e := &es[i]
-				if e.seg == m.from.seg && e.frameOff == m.from.off && e.off >= m.off && e.end() <= m.end {
-					e.seg, e.frameOff, moved = m.to.seg, m.to.off, true
+			for i := range chunkLen(c.val) {
+				e := chunkAt(c.val, i)
+				in, ok := e.clip(at, limit)
+				if !ok || !meant(e) {
+					es = push(es, e)
+					continue
+				}
+				if before, ok := e.clip(0, in.off); ok {
+					es = push(es, before)
+				}
+				moved = true
+				es = push(es, extent{in.off, in.length, to.off, to.seg, lsn})
+				if after, ok := e.clip(in.end(), math.MaxUint64); ok {
+					es = push(es, after)
 				}
 			}
-			if moved {
-				x.mu.Lock()
-				x.setChunkLocked(c.key, es)
-				x.mu.Unlock()
-			}
+		}
+		if moved {
+			x.replaceChunks(l, ino, keyTail(chunks[0].key), chunks, pack(es, false))
 		}
 	}
 	return nil

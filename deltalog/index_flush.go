@@ -25,6 +25,7 @@ func (x *index) freeze(lsn LSN, pos logPos) {
 	}
 	x.frozen, x.mem = x.mem, newMemtable()
 	x.asOf = checkpoint{lsn: lsn, pos: pos, maxIno: x.maxIno, valid: true}
+	x.then = maps.Clone(x.alive)
 	x.gen++
 }
 
@@ -41,8 +42,8 @@ func (x *index) flush() error {
 	x.flushing.Lock()
 	defer x.flushing.Unlock()
 	x.mu.RLock()
-	f := flusher{frozen: x.frozen, from: x.done, to: x.asOf, sums: x.sums, id: x.id, txBytes: x.txBytes}
-	live, failed := x.stored, x.failed
+	f := flusher{frozen: x.frozen, from: x.done, to: x.asOf, sums: x.sums, live: x.then, id: x.id, txBytes: x.txBytes}
+	failed := x.failed
 	x.mu.RUnlock()
 	if failed != nil || f.frozen == nil {
 		return failed
@@ -54,7 +55,6 @@ func (x *index) flush() error {
 		f.begun = true
 	}
 	for !f.finished {
-		f.live = maps.Clone(live)
 		if err := x.db.update(f.write); err != nil {
 			if !errors.Is(err, disk.ErrNoSpace) {
 				x.mu.Lock()
@@ -63,10 +63,7 @@ func (x *index) flush() error {
 			}
 			return err
 		}
-		x.sums, live = f.sums, f.live
-		x.mu.Lock()
-		x.stored = live
-		x.mu.Unlock()
+		x.sums = f.sums
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -82,7 +79,7 @@ type flusher struct {
 	id       StoreID
 	txBytes  int
 	sums     bucketSums
-	live     liveBytes
+	live     liveBytes // when frozen was
 
 	table    table  // where the next transaction begins
 	next     []byte // key there; nil: the table's first
@@ -143,12 +140,10 @@ func (f *flusher) writePairs(tx kvTx) error {
 func (f *flusher) writePair(tx kvTx, it item) error {
 	t := f.table
 	if stored := tx.get(t, it.key); stored != nil {
-		old, _, err := openStored(t, it.key, stored)
-		if err != nil {
+		if _, _, err := openStored(t, it.key, stored); err != nil {
 			return err
 		}
 		f.sums.sub(t, storedCRC(stored))
-		f.live.subValue(t, old)
 		if it.val == nil {
 			return tx.del(t, it.key)
 		}
@@ -158,7 +153,6 @@ func (f *flusher) writePair(tx kvTx, it item) error {
 	}
 	stored := appendStored(make([]byte, 0, len(it.val)+trailerSize), t, it.key, it.val, it.lsn)
 	f.sums.add(t, storedCRC(stored))
-	f.live.addValue(t, it.val)
 	return tx.put(t, it.key, stored)
 }
 

@@ -224,7 +224,7 @@ func (x *index) sweep(w *sweeper, most int) error {
 				break
 			}
 			x.mu.Lock()
-			x.mem.set(w.table, item{key: p.key, lsn: p.lsn})
+			x.setLocked(w.table, item{key: p.key, lsn: p.lsn}, p.val)
 			x.mu.Unlock()
 		}
 	}

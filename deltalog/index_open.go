@@ -17,20 +17,21 @@ func openIndex(db kv, id StoreID) (*index, error) {
 		if err := x.readMeta(tx); err != nil {
 			return err
 		}
-		sums, live, err := survey(tx)
+		sums, live, highest, err := survey(tx)
 		if err != nil {
 			return err
 		}
+		x.maxIno = max(x.maxIno, highest) // the checkpoint that was begun may have brought more
 		for t := range tables {
 			if sums[t] != x.sums[t] {
 				return indexBad("bucket %s holds %d pairs of sum %x, not %d of %x",
 					t, sums[t].count, sums[t].sum, x.sums[t].count, x.sums[t].sum)
 			}
 		}
-		if !x.done.pending && !maps.Equal(live, x.stored) {
+		if !x.done.pending && !maps.Equal(live, x.alive) {
 			return indexBad("live bytes are counted wrong")
 		}
-		x.stored = live
+		x.alive = live
 		return nil
 	})
 	if err != nil {
@@ -58,51 +59,50 @@ func (x *index) readMeta(tx kvTx) error {
 	if v, err = getMeta(tx, liveKey); err != nil {
 		return err
 	}
-	x.stored, err = decodeLive(v)
+	x.alive, err = decodeLive(v)
 	return err
 }
 
-// survey reads all pairs and returns what the sums and the live counters
-// should be.
-func survey(tx kvTx) (sums bucketSums, live liveBytes, err error) {
+// survey reads all pairs and returns what the sums and the live counters should be,
+// and the highest born number that has a record.
+func survey(tx kvTx) (sums bucketSums, live liveBytes, highest Ino, err error) {
 	live = liveBytes{}
 	for t := range tables {
 		var last []byte
 		c := tx.cursor(t)
 		for k, stored := c.seek(nil); k != nil; k, stored = c.next() {
 			if last != nil && bytes.Compare(last, k) >= 0 {
-				return sums, nil, indexBad("keys of bucket %s are out of order", t)
+				return sums, nil, 0, indexBad("keys of bucket %s are out of order", t)
 			}
 			v, _, err := openStored(t, k, stored)
 			if err != nil {
-				return sums, nil, err
+				return sums, nil, 0, err
+			}
+			if t == tableInode && keyIno(k)&Born != 0 {
+				highest = max(highest, keyIno(k))
 			}
 			last = append(last[:0], k...)
 			sums.add(t, storedCRC(stored))
 			live.addValue(t, v)
 		}
 	}
-	return sums, live, nil
+	return sums, live, highest, nil
 }
 
-// recount counts the live bytes of the database anew; they equal live() unless
-// a flush runs.
-func (x *index) recount() (map[uint64]int64, error) {
-	var live liveBytes
-	err := x.db.view(func(tx kvTx) (err error) {
-		_, live, err = survey(tx)
-		return err
-	})
-	return live, err
-}
-
-// liveNow returns the live bytes as of now, with what only the memtable knows.
-// It looks at every key of the memtable.
-func (x *index) liveNow() (map[uint64]int64, error) {
+// recount counts the live bytes anew, from every pair that there is: for fsck. They
+// equal live unless something is applied meanwhile.
+func (x *index) recount() (liveBytes, error) {
 	x.flushing.Lock() // the database holds still
 	defer x.flushing.Unlock()
+	var live liveBytes
+	err := x.db.view(func(tx kvTx) (err error) {
+		_, live, _, err = survey(tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	x.mu.RLock()
-	live := maps.Clone(x.stored)
 	levels := []*memtable{x.mem}
 	if x.frozen != nil {
 		levels = append(levels, x.frozen)

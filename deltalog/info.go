@@ -33,13 +33,7 @@ func (s *Store) Info() (Info, error) {
 	if err := s.usable(); err != nil {
 		i.ReadOnly = err.Error()
 	}
-	live, err := s.x.liveNow()
-	if err != nil {
-		return i, s.fault("info", err)
-	}
-	for _, n := range live {
-		i.LiveBytes += uint64(n)
-	}
+	i.LiveBytes = uint64(s.x.liveTotal())
 	size, err := s.x.size()
 	if err != nil {
 		return i, s.fault("info", err)

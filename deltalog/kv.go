@@ -16,6 +16,8 @@ type kv interface {
 	update(fn func(tx kvTx) error) error
 	// size returns the bytes that the database takes on the disk.
 	size() (int64, error)
+	// written returns the bytes that updates have written since it was opened.
+	written() uint64
 	close() error
 }
 
@@ -42,6 +44,7 @@ type emptyKV struct{}
 func (emptyKV) view(fn func(kvTx) error) error { return fn(emptyTx{}) }
 func (emptyKV) update(func(kvTx) error) error  { return ErrReadOnly }
 func (emptyKV) size() (int64, error)           { return 0, nil }
+func (emptyKV) written() uint64                { return 0 }
 func (emptyKV) close() error                   { return nil }
 
 type emptyTx struct{}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -24,7 +25,8 @@ const (
 
 // kvBolt is the index database as a bbolt file.
 type kvBolt struct {
-	db *bbolt.DB
+	db    *bbolt.DB
+	wrote atomic.Uint64 // bytes of pages
 }
 
 // openBolt opens dir/index.db, and makes it if it is missing: under a temporary
@@ -180,7 +182,15 @@ func (k *kvBolt) view(fn func(kvTx) error) (err error) {
 func (k *kvBolt) update(fn func(kvTx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer recoverDamage(&err)
-	err = k.db.Update(func(tx *bbolt.Tx) error { return fn(boltTx{tx}) })
+	var stats func() bbolt.TxStats
+	err = k.db.Update(func(tx *bbolt.Tx) error {
+		stats = tx.Stats
+		return fn(boltTx{tx})
+	})
+	if err == nil {
+		st := stats()
+		k.wrote.Add(uint64(st.GetPageAlloc()) + uint64(k.db.Info().PageSize)) // and the meta page
+	}
 	// Only of a failed write is it known that the transaction has not happened: a
 	// sync that fails for space, on some systems, has lost what it was to sync.
 	var p *fs.PathError
@@ -199,6 +209,8 @@ func (k *kvBolt) size() (n int64, err error) {
 	})
 	return n, err
 }
+
+func (k *kvBolt) written() uint64 { return k.wrote.Load() }
 
 func (k *kvBolt) close() error { return k.db.Close() }
 

@@ -48,6 +48,7 @@ func (m *kvMem) update(fn func(kvTx) error) error {
 }
 
 func (m *kvMem) size() (int64, error) { return 0, nil }
+func (m *kvMem) written() uint64      { return 0 }
 func (m *kvMem) close() error         { return nil }
 
 var errKV = errors.New("the database fails, as the test wants")

@@ -20,7 +20,8 @@ const (
 	plantDropTombstone  = false // the cleaner drops every tombstone
 	plantNoCAS          = false // the cleaner moves a pointer whatever it points to by then
 	plantListLate       = false // a segment that is begun behind a list of cold segments has an older one
-	plantFreeEarly      = false // a segment is freed before a checkpoint has passed the move
+	plantFreeEarly      = false // a segment is freed before it is durable that the log does without it
+	plantNoRedo         = false // what the cleaner has moved since the checkpoint is looked for where it was
 	plantReuseLayer     = false // the number of a layer that is gone is given out again
 	plantFoldNoData     = false // folding layers forgets file data
 	plantShowBelow      = false // what a truncated file has in layers below shows through

@@ -18,6 +18,7 @@ var (
 	plantDropTombstone  bool
 	plantNoCAS          bool
 	plantFreeEarly      bool
+	plantNoRedo         bool
 	plantListLate       bool
 	plantReuseLayer     bool
 	plantFoldNoData     bool

@@ -10,6 +10,7 @@ import (
 // Sizes of records on disk, without their variable part.
 const (
 	inodeSize      = 160
+	inodeLeast     = 8
 	entryValueSize = 16 // of an ENTRY payload behind the name
 	originFixed    = 16
 	layerFixed     = 32
@@ -41,7 +42,9 @@ func allZero(p []byte) bool {
 	return true
 }
 
+// appendInode leaves out zeros at the end: most inodes have no use for the last fields.
 func appendInode(p []byte, r *Inode) []byte {
+	start := len(p)
 	le := binary.LittleEndian
 	for _, v := range [...]uint32{r.Mode, r.Flags, r.Nlink, 0, r.UID, r.GID, r.RdevMajor, r.RdevMinor} {
 		p = le.AppendUint32(p, v)
@@ -54,13 +57,23 @@ func appendInode(p []byte, r *Inode) []byte {
 	} {
 		p = le.AppendUint64(p, v)
 	}
+	if r.Target == "" {
+		for len(p) >= start+inodeLeast+8 && allZero(p[len(p)-8:]) {
+			p = p[:len(p)-8]
+		}
+	}
 	return append(p, r.Target...)
 }
 
 // decodeInode decodes an inode record. The target is copied.
 func decodeInode(p []byte) (Inode, error) {
-	if len(p) < inodeSize || len(p) > inodeSize+MaxTarget {
+	if !inodeLength(len(p)) {
 		return Inode{}, badRecord("inode record of %d bytes", len(p))
+	}
+	if len(p) < inodeSize {
+		var whole [inodeSize]byte
+		copy(whole[:], p)
+		p = whole[:]
 	}
 	if !allZero(p[12:16]) || !allZero(p[128:inodeSize]) {
 		return Inode{}, badRecord("inode record with reserved bytes in use")
@@ -80,6 +93,11 @@ func decodeInode(p []byte) (Inode, error) {
 		Below:  le.Uint64(p[120:]),
 		Target: string(p[inodeSize:]),
 	}, nil
+}
+
+// inodeLength tells whether an inode record can have n bytes.
+func inodeLength(n int) bool {
+	return n >= inodeLeast && n <= inodeSize+MaxTarget && (n >= inodeSize || n%8 == 0)
 }
 
 // appendEntryValue appends what an ENTRY payload holds behind the name.

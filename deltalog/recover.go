@@ -15,8 +15,9 @@ type recovery struct {
 	v *logSurvey
 	c *chain
 
-	first  int // place in the chain where replay began
-	from   LSN // the index holds everything up to it
+	known  bool // the index had a checkpoint
+	first  int  // place in the chain where replay began
+	from   LSN  // the index holds everything up to it
 	pos    logPos
 	chain  uint32 // behind the last batch replayed
 	lsn    LSN
@@ -26,7 +27,8 @@ type recovery struct {
 	last   lastBatch
 	old    uint64 // id of the oldest segment that is part of the log
 	cold   []coldRef
-	any    bool // a batch was read
+	moved  []coldRef // up to there the index knows what was moved
+	any    bool      // a batch was read
 	inos   map[sealKey]LSN
 
 	torn   int64       // end of the torn tail behind at; 0: there is none
@@ -84,7 +86,8 @@ func (r *recovery) replay() error {
 	if err != nil {
 		return err
 	}
-	if _, _, ok := r.s.x.position(); !ok && len(r.damage) == 0 {
+	_, _, r.known = r.s.x.position()
+	if !r.known && len(r.damage) == 0 {
 		if first, err = r.rebuildCold(); err != nil {
 			return err
 		}
@@ -108,7 +111,14 @@ func (r *recovery) replay() error {
 			return err
 		}
 	}
-	if _, _, ok := r.s.x.position(); !ok { // dead frames of layers that are gone
+	if r.known {
+		if err := r.redo(); err != nil {
+			return err
+		}
+	}
+	// What is in layers that are gone: dead frames that were applied, and what had been
+	// swept since the checkpoint and may point to segments that are gone too.
+	if len(r.damage) == 0 {
 		if err := r.s.x.sweepAll(); err != nil {
 			return err
 		}
@@ -188,6 +198,7 @@ func (r *recovery) segment(i int) (bool, error) {
 
 // batch takes one batch of the log.
 func (r *recovery) batch(b *logBatch) error {
+	first := !r.any
 	r.last, r.any = lastBatch{covers: b.covers()}, true
 	r.synced = max(r.synced, b.commit.synced)
 	for i := range b.frames {
@@ -199,6 +210,9 @@ func (r *recovery) batch(b *logBatch) error {
 			var err error
 			if r.cold, err = decodeCold(f.payload, r.s.segs.size); err != nil {
 				return fmt.Errorf("%s at %d: %w", segName(b.pos.seg), b.locs[i].off, err)
+			}
+			if first { // older than the checkpoint, or there were none before it
+				r.moved = r.cold
 			}
 		case f.typ == frameSeal:
 			r.last.sealed = true
@@ -229,6 +243,11 @@ func (r *recovery) relieve(seg *segment, head bool) error {
 	}
 	if err := seg.f.Sync(); err != nil {
 		return fmt.Errorf("%s: %w", segName(seg.id), err)
+	}
+	if r.known {
+		if err := r.redo(); err != nil {
+			return err
+		}
 	}
 	r.s.x.freeze(r.lsn, r.at)
 	return r.s.x.flush()

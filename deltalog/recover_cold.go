@@ -95,6 +95,39 @@ func (r *recovery) rebuildCold() (first int, err error) {
 	return first, err
 }
 
+// redo lets the index know what the cleaner had moved after the checkpoint that it
+// holds, up to where replay is: the lists of cold segments tell up to where copies are
+// durable whose pointers were moved.
+func (r *recovery) redo() error {
+	for _, ref := range r.cold {
+		from := int64(segHeaderSize)
+		if i := slices.IndexFunc(r.moved, func(m coldRef) bool { return m.id == ref.id }); i >= 0 {
+			from = int64(r.moved[i].end)
+		}
+		f := r.v.findCold(ref.id)
+		if f == nil || from >= int64(ref.end) {
+			continue // loadCold says so if it is missing
+		}
+		file, err := r.s.o.FS.Open(segName(ref.id), false)
+		if err != nil {
+			return err
+		}
+		last := from
+		err = scanCold(file, &f.hdr, from, int64(ref.end), func(fr *frame, at loc) error {
+			last = int64(at.off) + int64(at.size)
+			return r.s.x.redo(fr, at)
+		})
+		file.Close()
+		if errors.Is(err, errFrame) || errors.Is(err, errTruncated) {
+			r.damage = append(r.damage, &damage{segName(ref.id), last, err})
+		} else if err != nil {
+			return fmt.Errorf("%s: %w", segName(ref.id), err)
+		}
+	}
+	r.moved = r.cold
+	return nil
+}
+
 // lastCold returns the last list of cold segments in the log, and the oldest hot
 // segment. Each segment begins with a list unless there were none.
 func lastCold(d disk.FS, c *chain, size int64) (refs []coldRef, oldest uint64, err error) {

@@ -140,7 +140,7 @@ func segmentFor(limit int64) int64 {
 	if limit <= 0 {
 		return maxSegment
 	}
-	return min(max(limit/64, least), maxSegment) &^ 4095
+	return min(max(limit/256, least), maxSegment) &^ 4095
 }
 
 // readSuper reads the superblock of a store.

@@ -24,6 +24,7 @@ type group struct {
 	unsynced  atomic.Int64  // bytes
 	total     atomic.Uint64 // bytes ever appended, with headers and padding
 	salt      atomic.Uint32 // of the head
+	syncs     atomic.Uint64 // fdatasyncs
 	failed    atomic.Pointer[error]
 
 	mu      sync.Mutex
@@ -76,6 +77,7 @@ func (g *group) leadLocked(t *segments) {
 	target, bytes := g.lastLSN.Load(), g.unsynced.Load()
 	dirty := append([]dirtySegment(nil), g.dirty...)
 	g.mu.Unlock()
+	g.syncs.Add(uint64(len(dirty)))
 	err := syncAll(dirty)
 	g.mu.Lock()
 	g.running = false

@@ -13,7 +13,7 @@ type ckptState struct {
 	bytes uint64 // of log before it
 }
 
-// Checkpoint moves what the memtable holds into the index, and trims: segments
+// Checkpoint moves what the memtable holds into the database, and trims: segments
 // of which nothing is live are freed, at the old end of the log and among the
 // cold ones.
 func (s *Store) Checkpoint() error {
@@ -146,14 +146,18 @@ func (s *Store) moveLayersLocked(oldest uint64, live int64) error {
 func (s *Store) reclaim(spare int) bool {
 	s.segs.probe()
 	_, _, before := s.segs.counts()
-	err := s.Checkpoint()
-	if errors.Is(err, disk.ErrNoSpace) && s.dropBallast() {
-		err = s.Checkpoint()
-	}
-	if err != nil {
-		return false
+	checkpoint := func() bool {
+		err := s.Checkpoint()
+		if errors.Is(err, disk.ErrNoSpace) && s.dropBallast() {
+			err = s.Checkpoint()
+		}
+		return err == nil
 	}
 	_, limited := s.segs.free()
+	done := !limited || s.segs.colds() == 0 || s.hotAhead() >= hotMost
+	if done && !checkpoint() {
+		return false
+	}
 	if _, _, now := s.segs.counts(); !limited {
 		return now < before || s.segs.idle()
 	}
@@ -162,10 +166,16 @@ func (s *Store) reclaim(spare int) bool {
 		if !s.segs.full(1, spare) {
 			return true
 		}
-		v, ok := s.pick(func(a, b victim) bool { return a.live < b.live })
+		v, ok := s.pick(byCost)
 		if !ok || v.live > mostLive && (v.cold || s.deadSegments() < 1) {
-			if turned || !s.turnHead() {
-				break
+			switch {
+			case !done: // then the hot log can be cleaned
+				if done = true; !checkpoint() {
+					return false
+				}
+				continue
+			case turned || !s.turnHead():
+				return turned || !s.segs.full(1, spare)
 			}
 			turned = true
 			continue
@@ -180,10 +190,9 @@ func (s *Store) reclaim(spare int) bool {
 // turnHead begins another segment if most of the head is dead, so that it can be
 // cleaned, and tells whether it has.
 func (s *Store) turnHead() bool {
-	live := s.x.live()
 	s.appending.Lock()
 	h := &s.head
-	dead := h.off - segHeaderSize - live[h.seg.id]
+	dead := h.off - segHeaderSize - s.x.liveIn(h.seg.id)
 	ok := s.usable() == nil && dead > s.segs.size/2 && !s.segs.full(1, 0) && s.rotateLocked() == nil && s.listColdLocked() == nil
 	s.appending.Unlock()
 	return ok && s.Checkpoint() == nil
@@ -194,7 +203,7 @@ func (s *Store) turnHead() bool {
 // however much of it is live: those behind it can be freed only after it.
 func (s *Store) deadSegments() float64 {
 	n, _, _ := s.segs.counts()
-	return float64(n) - float64(total(s.x.live()))/float64(s.segs.size)
+	return float64(n) - float64(s.x.liveTotal())/float64(s.segs.size)
 }
 
 // logBytes returns the bytes ever appended, with headers and padding.
