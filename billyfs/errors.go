@@ -31,6 +31,7 @@ const (
 	CrossDevice                  // EXDEV
 	NotSupported                 // ENOTSUP
 	NotSync                      // the guard of a SetAttr did not match
+	Busy                         // EAGAIN: the store is making room; nothing has happened
 	Drifted                      // EIO: the base changed underneath; the way out is discard or accept-base
 )
 
@@ -87,6 +88,7 @@ var kindNames = [...]string{
 	NotPermitted: "operation not permitted", Access: "permission denied by the base",
 	TooManyLinks: "too many links", CrossDevice: "cross-device link", NotSupported: "not supported",
 	NotSync: "changed in between", Drifted: "base changed underneath",
+	Busy: "busy, try again",
 }
 
 func (k Kind) String() string {
@@ -113,6 +115,8 @@ func storeKind(err error) Kind {
 	switch {
 	case errors.Is(err, deltalog.ErrNoSpace):
 		return NoSpace
+	case errors.Is(err, deltalog.ErrBusy):
+		return Busy
 	case errors.Is(err, deltalog.ErrReadOnly):
 		return ReadOnly
 	case errors.Is(err, deltalog.ErrTooBig):

@@ -165,7 +165,8 @@ func (t *Tree) logPlaces(ino Ino) error {
 		err = t.store.Sync(lsn)
 	}
 	switch {
-	case errors.Is(err, deltalog.ErrReadOnly), errors.Is(err, deltalog.ErrPoisoned), errors.Is(err, deltalog.ErrNoSpace):
+	case errors.Is(err, deltalog.ErrReadOnly), errors.Is(err, deltalog.ErrPoisoned), errors.Is(err, deltalog.ErrNoSpace),
+		errors.Is(err, deltalog.ErrBusy):
 		t.log.Debug("the place of an object could not be logged: its handle may not outlive this process",
 			"object", inoName(ino), "err", err)
 		return nil

@@ -323,7 +323,7 @@ func TestStoreErrorsHaveKinds(t *testing.T) {
 		t.Errorf("after a change that failed: %+v, %v", now, err)
 	}
 	for cause, want := range map[error]Kind{
-		deltalog.ErrNoSpace: NoSpace, deltalog.ErrReadOnly: ReadOnly, deltalog.ErrPoisoned: KindIO,
+		deltalog.ErrNoSpace: NoSpace, deltalog.ErrBusy: Busy, deltalog.ErrReadOnly: ReadOnly, deltalog.ErrPoisoned: KindIO,
 		deltalog.ErrTooBig: TooBig, deltalog.ErrDamaged: KindIO,
 	} {
 		failsAs(t, cause.Error(), fail("test", ino, storeKind(&deltalog.Error{Op: "append", Err: cause}), cause), want)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"deltafs/deltalog/disk"
 )
@@ -56,7 +57,7 @@ func (h *head) begun(seg *segment) {
 // batch has left the process: it survives its death, but the machine's only
 // after Sync. An empty batch does nothing.
 //
-// ErrNoSpace and ErrTooBig leave everything as it was; any other error means
+// ErrNoSpace, ErrBusy and ErrTooBig leave everything as it was; any other error means
 // that the store is read-only from now on.
 func (s *Store) Append(b *Batch) (LSN, error) {
 	if b.err != nil {
@@ -72,14 +73,33 @@ func (s *Store) Append(b *Batch) (LSN, error) {
 	// The cleaner's lists must fit too, two of them: see beginCold and freeLocked.
 	reserve := ctlReserve + 2*coldSpace(s.segs.colds()+1)
 	lsn, err := s.append(b, reserve)
-	for try := 0; try < 8 && errors.Is(err, ErrNoSpace) && s.reclaim(spareFor(b)); try++ {
-		lsn, err = s.append(b, reserve) // others may have taken what was freed
+	if errors.Is(err, ErrNoSpace) {
+		lsn, err = s.appendHeld(b, reserve, err)
 	}
 	if err != nil {
 		return 0, s.fault("append", err)
 	}
 	s.work.appended()
 	return lsn, nil
+}
+
+// appendHeld appends b, for which there was no room, when there is some.
+func (s *Store) appendHeld(b *Batch, reserve int64, err error) (lsn LSN, _ error) {
+	var until time.Time
+	if !s.o.Manual {
+		until = time.Now().Add(holdMost)
+	}
+	for try := 0; errors.Is(err, ErrNoSpace) && (try < 8 || !until.IsZero()); try++ {
+		more, busy := s.reclaim(spareFor(b), until)
+		switch {
+		case busy != nil:
+			return 0, busy
+		case !more:
+			return 0, err
+		}
+		lsn, err = s.append(b, reserve) // others may have taken what was freed
+	}
+	return lsn, err
 }
 
 // append appends b, leaving reserve bytes of the segment free.

@@ -91,7 +91,7 @@ func (s *Store) Usage() (Usage, error) {
 	}
 	log, _, files := s.segs.counts()
 	held := uint64(log) * uint64(s.segs.size)
-	live := min(uint64(s.x.liveTotal()), held)
+	live := min(uint64(total(s.liveBytes())), held)
 	u := Usage{
 		Used: live, Disk: uint64(files)*uint64(s.segs.size) + uint64(size), Dead: held - live,
 		Appended: s.logBytes(), Copied: s.cleaner.copied.Load(), Index: s.x.written(),

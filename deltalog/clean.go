@@ -1,6 +1,8 @@
 package deltalog
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,27 +64,54 @@ func (s *Store) Clean(dead float64, more func(Cleaned) bool) (Cleaned, error) {
 	}
 }
 
-// mostLive is how much of a segment may be live for cleaning it to be worth its
-// while: of 20 copied, one is gained.
-const mostLive = 0.95
-
-// crowded tells whether the cleaner has to work: the limit is near, or more than
-// half of a log of some size is dead. urgent: writers will wait soon.
-func (s *Store) crowded() (yes, urgent bool) {
-	free, limited := s.segs.free()
-	n, _, _ := s.segs.counts()
-	live := float64(s.x.liveTotal()) / float64(s.segs.size)
-	if limited {
-		yes, urgent = free <= 4, free <= 3
-	}
-	return yes || float64(n)-live > max(16, live), urgent
+// CleanerOptions are how a store cleans by itself. Those that mean the same have the
+// names that nilfs_cleanerd.conf(5) gives them. The zero value is the default.
+type CleanerOptions struct {
+	// MinCleanSegments: cleaning begins when there are not more segments than these
+	// that the log may still take (default and least 4); it ends when there are more
+	// than MaxCleanSegments (default and least MinCleanSegments).
+	MinCleanSegments, MaxCleanSegments int
+	// MinReclaimableBlocks is the part of a segment that must be dead for cleaning it
+	// to be worth its while: of 0.05, the default, 20 are copied to gain one.
+	MinReclaimableBlocks float64
+	// Compress compresses file data as it is moved, with zstd.
+	Compress bool
 }
 
-// tidy cleans in the background as long as it is crowded. It does as much as it
-// rests, unless it is urgent.
+// leastClean is what MinCleanSegments is at least: those that are reserved, one that is
+// being filled, and one more.
+const leastClean = reservedSegments + 2
+
+func (o CleanerOptions) withDefaults() CleanerOptions {
+	o.MinCleanSegments = max(o.MinCleanSegments, leastClean)
+	o.MaxCleanSegments = max(o.MaxCleanSegments, o.MinCleanSegments)
+	if o.MinReclaimableBlocks <= 0 {
+		o.MinReclaimableBlocks = 0.05
+	}
+	return o
+}
+
+// mostLive is how much of a segment may be live for it to be cleaned.
+func (s *Store) mostLive() float64 { return 1 - s.o.Cleaner.MinReclaimableBlocks }
+
+// crowded tells whether the cleaner has to work: the limit is near, or more than
+// half of a log of some size is dead. at is the segments that are to be free. urgent:
+// writers will wait soon.
+func (s *Store) crowded(at int) (yes, urgent bool) {
+	free, limited := s.segs.free()
+	if limited {
+		yes, urgent = free <= at, free < leastClean
+	}
+	dead := s.deadSegments()
+	n, _, _ := s.segs.counts()
+	return yes || dead > max(16, float64(n)-dead), urgent
+}
+
+// tidy cleans in the background when it is crowded, until it is not. It does as much
+// as it rests, unless it is urgent.
 func (s *Store) tidy(ctx context.Context) error {
-	for ctx.Err() == nil {
-		yes, urgent := s.crowded()
+	for at := s.o.Cleaner.MinCleanSegments; ctx.Err() == nil; at = s.o.Cleaner.MaxCleanSegments {
+		yes, urgent := s.crowded(at)
 		if !yes {
 			return nil
 		}
@@ -92,7 +121,7 @@ func (s *Store) tidy(ctx context.Context) error {
 			}
 		}
 		stuck := s.deadSegments() > 2
-		good := func(v victim) bool { return v.live < mostLive || stuck && !v.cold }
+		good := func(v victim) bool { return v.live < s.mostLive() || stuck && !v.cold }
 		v, ok := s.pick(byScore, good)
 		if !ok && s.hotAhead() > 1 {
 			if err := s.Checkpoint(); err != nil {
@@ -147,9 +176,10 @@ type victim struct {
 
 // score is what cleaning is worth, by cost and benefit: Rosenblum and Ousterhout,
 // "The Design and Implementation of a Log-Structured File System", section 3.5.
-// The root of the age, for the hot log can only be cleaned from its old end, and
-// is so long that what lies there is old: measured, TestWriteCost.
-func (v victim) score() float64 { return (1 - v.live) * math.Sqrt(v.age) / (1 + v.live) }
+// Not quite the age, for the hot log can only be cleaned from its old end, and is so long
+// that what lies there is old: of the powers from 0 to 1 this copies least in
+// BenchmarkHotCold.
+func (v victim) score() float64 { return (1 - v.live) * math.Pow(v.age, 0.7) / (1 + v.live) }
 
 // byScore prefers what it is worth most to clean, byCost what costs least.
 func byScore(a, b victim) bool { return a.score() > b.score() }
@@ -172,10 +202,26 @@ func (s *Store) hotAhead() int {
 	return len(ids)
 }
 
+// liveBytes returns what is live in each segment, in bytes of the segment: of one whose
+// data is compressed, less than the index counts.
+func (s *Store) liveBytes() liveBytes {
+	live := s.x.live()
+	s.segs.mu.Lock()
+	defer s.segs.mu.Unlock()
+	for _, r := range s.segs.cold {
+		if seg := s.segs.byID[r.id]; seg != nil {
+			if saved := seg.saved.Load(); saved > 0 {
+				live[r.id] = int64(float64(live[r.id]) * float64(s.segs.size) / float64(uint64(s.segs.size)+saved))
+			}
+		}
+	}
+	return live
+}
+
 // victims returns the segments that could be cleaned: the oldest hot one, for
 // the hot log must stay in one piece, and all cold ones.
 func (s *Store) victims() []victim {
-	live, size := s.x.live(), float64(s.segs.size)
+	live, size := s.liveBytes(), float64(s.segs.size)
 	now := float64(s.logBytes())
 	s.checkpointing.Lock()
 	done := s.ckpt.pos.seg
@@ -221,9 +267,9 @@ func (s *Store) cleanOne(v victim, rest func()) (copied int64, err error) {
 	if !slices.ContainsFunc(s.victims(), func(now victim) bool { return now.id == v.id }) {
 		return 0, nil
 	}
-	m := &mover{s: s, id: v.id, head: fromHot, rest: rest}
-	if v.cold {
-		m.head = fromCold
+	m := &mover{s: s, id: v.id, hot: !v.cold, rest: rest}
+	if m.hot {
+		s.cleaner.heat.next(len(s.segs.ids()))
 	}
 	if err := m.run(v); err != nil {
 		if errors.Is(err, ErrDamaged) {
@@ -274,11 +320,20 @@ func (s *Store) freeLocked(v victim) error {
 type mover struct {
 	s      *Store
 	id     uint64
-	head   int // that it copies to
+	hot    bool // it is a hot one
+	parts  []part
 	moves  []move
 	copied int64
-	buf    int64 // bytes copied and not synced
+	buf    int64 // bytes copied, or to be, and not synced
 	rest   func()
+	packed []byte // of compress
+}
+
+// part is a range of file data that is to be copied.
+type part struct {
+	f    frame // that it is of, as offset and length say
+	data []byte
+	from loc
 }
 
 func (m *mover) run(v victim) error {
@@ -345,8 +400,12 @@ func (m *mover) frame(f *frame, at loc) error {
 	mv := move{from: at}
 	mv.table, mv.key = keyOfFrame(f)
 	val, _, err := m.s.x.lookup(mv.table, mv.key)
-	if err != nil || val == nil || valuePointer(val) != at {
+	if err != nil {
 		return err
+	}
+	if val == nil || valuePointer(val) != at {
+		m.died(f)
+		return nil
 	}
 	if mv.to, err = m.put(f, nil); err != nil {
 		return err
@@ -368,7 +427,7 @@ func keyOfFrame(f *frame) (table, []byte) {
 	return tableInode, keyOfIno(f.layer, f.ino)
 }
 
-// data copies the ranges of a DATA frame that files still show.
+// data keeps the ranges of a DATA frame that files still show, to be copied.
 func (m *mover) data(f *frame, at loc) error {
 	var parts []extent
 	err := m.s.x.extents(f.layer, f.ino, int64(f.offset), int64(f.length), func(e extent) bool {
@@ -384,60 +443,177 @@ func (m *mover) data(f *frame, at loc) error {
 	if err != nil {
 		return err
 	}
-	data := f.data()
+	if err != nil {
+		return err
+	}
+	if len(parts) == 0 {
+		m.died(f)
+		return nil
+	}
+	data, err := f.data(nil)
+	if err != nil {
+		return err
+	}
 	for _, e := range parts {
-		part := *f
-		part.offset, part.length = e.off, e.length
-		to, err := m.put(&part, data[e.off-f.offset:][:e.length])
-		if err != nil {
-			return err
-		}
-		err = m.moved(move{table: tableExtent, layer: f.layer, ino: f.ino, off: e.off, end: e.end(), lsn: f.lsn, from: at, to: to})
-		if err != nil {
-			return err
-		}
+		p := part{f: *f, data: bytes.Clone(data[e.off-f.offset:][:e.length]), from: at}
+		p.f.offset, p.f.length, p.f.payload = e.off, e.length, nil
+		m.parts = append(m.parts, p)
+		m.buf += int64(e.length)
 	}
-	return nil
-}
-
-// put copies a frame into the cold head, beginning one if need be.
-func (m *mover) put(f *frame, data []byte) (loc, error) {
-	s := m.s
-	space := frameHeaderSize + pad8(max(int(f.size), tableSize(len(data))+len(data)))
-	if h := s.cleaner.heads[m.head]; h != nil && !h.fits(space, s.segs.size) {
-		if err := m.flush(); err != nil {
-			return loc{}, err
-		}
-		if err := s.sealCold(m.head); err != nil {
-			return loc{}, err
-		}
-	}
-	if s.cleaner.heads[m.head] == nil {
-		if err := s.beginCold(m.head); err != nil {
-			return loc{}, err
-		}
-	}
-	to := s.cleaner.heads[m.head].put(f, data)
-	m.copied += int64(to.size)
-	s.cleaner.copied.Add(uint64(to.size))
-	m.buf += int64(to.size)
-	return to, nil
-}
-
-func (m *mover) moved(mv move) error {
-	m.moves = append(m.moves, mv)
 	if m.buf < moveBytes {
 		return nil
 	}
 	return m.flush()
 }
 
-// flush makes the copies durable and then tells the index. A record that has
-// changed since it was copied stays where it is now.
-func (m *mover) flush() error {
+// died tells what is known of a frame that is dead.
+func (m *mover) died(f *frame) {
+	if m.hot {
+		m.s.cleaner.heat.died(f)
+	}
+}
+
+// joinMost is how much data of a file is put into one frame when what lies side by
+// side in the file is moved; what is compressed is read and expanded as a whole.
+const (
+	joinMost   = 256 << 10
+	joinPacked = 64 << 10
+)
+
+// writeParts copies the ranges that were kept, by file and offset: those that touch
+// become one frame. Its LSN is the highest of theirs, for nothing that was written
+// between has changed any of them, or that would not be live.
+func (m *mover) writeParts() error {
+	slices.SortFunc(m.parts, func(a, b part) int {
+		return cmp.Or(cmp.Compare(a.f.layer, b.f.layer), cmp.Compare(a.f.ino, b.f.ino), cmp.Compare(a.f.offset, b.f.offset))
+	})
+	most := int(min(joinMost, m.s.segs.size/8))
+	if m.s.o.Cleaner.Compress {
+		most = min(most, joinPacked)
+	}
+	for len(m.parts) > 0 {
+		n, whole := 1, m.parts[0].f
+		for ; n < len(m.parts); n++ {
+			f := &m.parts[n].f
+			if f.layer != whole.layer || f.ino != whole.ino || f.offset != whole.offset+uint64(whole.length) ||
+				int(whole.length+f.length) > most || m.s.cleaner.heat.head(f) != m.s.cleaner.heat.head(&whole) || regionOf(f.offset) != regionOf(whole.offset) {
+				break
+			}
+			whole.length, whole.lsn = whole.length+f.length, max(whole.lsn, f.lsn)
+		}
+		if err := m.join(&whole, m.parts[:n]); err != nil {
+			return err
+		}
+		m.parts = m.parts[n:]
+	}
+	m.parts = nil
+	return nil
+}
+
+// join copies ranges that touch as frames with the header f: one, but for what is
+// too long for one that is compressed.
+func (m *mover) join(f *frame, parts []part) error {
+	data := parts[0].data
+	if len(parts) > 1 {
+		data = make([]byte, 0, f.length)
+		for i := range parts {
+			data = append(data, parts[i].data...)
+		}
+	}
+	to, err := m.put(f, data)
+	for i := range parts {
+		p := &parts[i].f
+		m.moves = append(m.moves, move{table: tableExtent, layer: p.layer, ino: p.ino,
+			off: p.offset, end: p.offset + uint64(p.length), lsn: f.lsn, from: parts[i].from, to: to})
+	}
+	return err
+}
+
+// put copies a frame into the cold head, beginning one if need be.
+func (m *mover) put(f *frame, data []byte) (loc, error) {
 	s := m.s
-	if err := s.flushCold(m.head); err != nil {
+	packed := m.compress(data)
+	space := frameHeaderSize + pad8(max(int(f.size), tableSize(len(data))+len(data)))
+	if packed != nil {
+		space = frameHeaderSize + pad8(len(packed))
+	}
+	k, err := m.headFor(f, space)
+	if err != nil {
+		return loc{}, err
+	}
+	to := s.cleaner.heads[k].put(f, data, packed)
+	m.copied += int64(to.size)
+	s.cleaner.copied.Add(uint64(to.size))
+	return to, nil
+}
+
+// headFor returns the head that takes space bytes of a copy of a frame, beginning it if
+// need be. When segments are few, one head has to do.
+func (m *mover) headFor(f *frame, space int) (int, error) {
+	s := m.s
+	k := s.cleaner.heat.head(f)
+	heads := &s.cleaner.heads
+	if heads[k] != nil && heads[k].fits(space, s.segs.size) {
+		return k, nil
+	}
+	other := heads[1-k] != nil && heads[1-k].fits(space, s.segs.size)
+	if free, limited := s.segs.free(); limited && free < reservedSegments && other {
+		return 1 - k, nil
+	}
+	if heads[k] != nil {
+		if err := m.commit(); err != nil {
+			return 0, err
+		}
+		if err := s.sealCold(k); err != nil {
+			return 0, err
+		}
+	}
+	return k, s.beginCold(k)
+}
+
+// compress returns data compressed if that is wanted and saves an eighth or more.
+func (m *mover) compress(data []byte) []byte {
+	if !m.s.o.Cleaner.Compress || len(data) < packLeast || len(data) > joinPacked {
+		return nil
+	}
+	m.packed = packer().EncodeAll(data, m.packed[:0])
+	if len(m.packed) > len(data)-len(data)/8 {
+		return nil
+	}
+	return m.packed
+}
+
+func (m *mover) moved(mv move) error {
+	m.moves = append(m.moves, mv)
+	if m.buf += int64(mv.to.size); m.buf < moveBytes {
+		return nil
+	}
+	return m.flush()
+}
+
+// flush copies what was kept and commits it.
+func (m *mover) flush() error {
+	if err := m.writeParts(); err != nil {
 		return err
+	}
+	if err := m.commit(); err != nil {
+		return err
+	}
+	m.buf = 0
+	if m.rest != nil {
+		m.rest()
+	}
+	return nil
+}
+
+// commit makes the copies durable and then tells the index. A record that has
+// changed since it was copied stays where it is now.
+func (m *mover) commit() error {
+	s := m.s
+	for k := range s.cleaner.heads {
+		if err := s.flushCold(k); err != nil {
+			return err
+		}
 	}
 	if s.cleaner.copying != nil {
 		s.cleaner.copying()
@@ -449,10 +625,7 @@ func (m *mover) flush() error {
 		}
 		moves = moves[n:]
 	}
-	m.moves, m.buf = m.moves[:0], 0
-	if m.rest != nil {
-		m.rest()
-	}
+	m.moves = m.moves[:0]
 	return nil
 }
 

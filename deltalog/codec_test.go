@@ -76,7 +76,7 @@ func TestBatchReadsBack(t *testing.T) {
 		t.Errorf("batch is %+v", b)
 	}
 	d := b.frames[0]
-	if d.typ != frameData || d.ino != Born|1 || d.offset != 5 || string(d.data()) != "hi" {
+	if d.typ != frameData || d.ino != Born|1 || d.offset != 5 || string(d.payload) != "hi" {
 		t.Errorf("first frame is %+v", d)
 	}
 	name, e, err := decodeEntryFrame(&b.frames[1])

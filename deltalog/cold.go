@@ -23,9 +23,10 @@ import (
 // cleaner is what cleaning needs from one segment to the next.
 type cleaner struct {
 	mu sync.Mutex // one segment is cleaned at a time; taken before checkpointing
-	// The heads: what comes from the hot log, much of which dies soon, is kept
-	// apart from what has been moved before. nil: none is begun.
+	// The heads: what will be overwritten soon is kept apart from what will not. nil:
+	// none is begun.
 	heads   [2]*coldHead
+	heat    heat
 	footers map[uint64][]sealEntry
 	bad     map[uint64]bool // segments that are damaged: they stay as they are
 	copied  atomic.Uint64   // bytes, with headers, since the store was opened
@@ -44,8 +45,8 @@ type coldHead struct {
 
 // Numbers of the heads.
 const (
-	fromHot  = 0
-	fromCold = 1
+	headWarm = iota
+	headCold
 )
 
 // headOf returns the head with this segment, nil if there is none.
@@ -154,21 +155,26 @@ func (s *Store) coldNow() []coldRef {
 	return refs
 }
 
-// put appends a copy of a frame, of data if it is one of file data. It returns
-// where it will be.
-func (h *coldHead) put(f *frame, data []byte) loc {
+// put appends a copy of a frame, of data if it is one of file data, which may be
+// compressed already. It returns where it will be.
+func (h *coldHead) put(f *frame, data, packed []byte) loc {
 	start := len(h.buf)
 	c := *f
 	c.flags, c.payload = flagRelocated, f.payload
 	h.buf = append(h.buf, zeros[:frameHeaderSize]...)
 	table := 0
-	if f.typ == frameData {
+	switch {
+	case packed != nil:
+		c.flags |= flagCompressed
+		h.buf = append(h.buf, packed...)
+		h.seg.saved.Add(uint64(len(data) - len(packed)))
+	case f.typ == frameData:
 		if table = tableSize(len(data)); table > 0 {
 			c.flags |= flagTable
 		}
 		h.buf = append(h.buf, zeros[:table]...)
 		h.buf = append(h.buf, data...)
-	} else {
+	default:
 		h.buf = append(h.buf, f.payload...)
 	}
 	n := len(h.buf) - start - frameHeaderSize
@@ -249,7 +255,8 @@ func (s *Store) sealCold(k int) error {
 	h := s.cleaner.heads[k]
 	entries := sortedSeal(h.inos)
 	f := frame{typ: frameSeal, lsn: s.LastLSN(), payload: appendSeal(nil, entries)}
-	at := h.put(&f, nil)
+	f.offset = h.seg.saved.Load()
+	at := h.put(&f, nil, nil)
 	if err := s.flushCold(k); err != nil {
 		return err
 	}

@@ -234,6 +234,13 @@ func (a *after) rebuild() error {
 	if got != want {
 		return fmt.Errorf("a rebuilt index has digest %x, the old one %x", got, want)
 	}
+	read, err := readOracle(s, a.w.files)
+	if err != nil {
+		return fmt.Errorf("read by a rebuilt index: %w", err)
+	}
+	if same, err := readOracle(a.s, a.w.files); err != nil || same.sum != read.sum {
+		return fmt.Errorf("a rebuilt index shows %s, %w", read.diff(same), orNone(err))
+	}
 	wantLive, err := a.s.x.recount()
 	if err != nil {
 		return fmt.Errorf("live bytes: %w", err)

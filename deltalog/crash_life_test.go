@@ -73,7 +73,8 @@ func (w *life) optionsOf(d disk.FS, k *crashKV) Options {
 	binary.LittleEndian.PutUint64(key[8:], w.opens)
 	return Options{
 		FS: d, Manual: true, SegmentSize: lifeSegment, openKV: k.open,
-		rand: rand.NewChaCha8(key), now: func() time.Time { return time.Unix(1, 0) },
+		Cleaner: CleanerOptions{Compress: w.seed%2 == 1},
+		rand:    rand.NewChaCha8(key), now: func() time.Time { return time.Unix(1, 0) },
 	}
 }
 

@@ -288,7 +288,7 @@ func TestFaults(t *testing.T) {
 	from, to := crashScale(t, 20)
 	var tally faultTally
 	for seed := from; seed < to; seed++ {
-		if err := runFaults(uint64(seed), 40, 9, &tally); err != nil {
+		if err := runFaults(uint64(seed), 40, 1, &tally); err != nil {
 			t.Fatal(err)
 		}
 	}

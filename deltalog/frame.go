@@ -59,7 +59,7 @@ func (t frameType) tombstone() bool {
 
 // Flags of frames.
 const (
-	flagCompressed = 1 // reserved
+	flagCompressed = 1 // the payload is compressed, as a whole
 	flagRelocated  = 2 // in a cold segment
 	flagTable      = 4 // the payload begins with a CRC table
 )
@@ -185,7 +185,8 @@ func decodeFrameHeader(p []byte, salt uint32, f *frame) error {
 
 // check tells whether the header's fields fit each other and the limits.
 func (f *frame) check() error {
-	if f.flags&^(flagTable|flagRelocated) != 0 || f.lsn == 0 || f.flags&flagRelocated != 0 && !f.typ.record() && f.typ != frameSeal {
+	packed := f.flags&flagCompressed != 0
+	if f.flags&^(flagTable|flagRelocated|flagCompressed) != 0 || packed && (f.typ != frameData || f.flags&flagRelocated == 0) || f.lsn == 0 || f.flags&flagRelocated != 0 && !f.typ.record() && f.typ != frameSeal {
 		return badFrame("%s with flags %#x, LSN %d", f.typ, f.flags, f.lsn)
 	}
 	size, table, ok := int64(f.size), false, false
@@ -198,8 +199,12 @@ func (f *frame) check() error {
 		ok = f.length >= 1 && f.length <= MaxName && size == int64(f.length)
 	case frameData:
 		ok = f.length >= 1 && f.length <= MaxData && f.offset <= math.MaxInt64-uint64(f.length)
-		table = f.length > blockSize
-		ok = ok && size == int64(f.length)+int64(tableSize(int(f.length)))
+		table = f.length > blockSize && !packed
+		if packed {
+			ok = ok && size > 0 && size < int64(f.length)
+		} else {
+			ok = ok && size == int64(f.length)+int64(tableSize(int(f.length)))
+		}
 	case frameTruncate, frameDrop, frameLayerGone:
 		ok = size == 0
 	case frameOrigin:
@@ -226,8 +231,14 @@ func (f *frame) check() error {
 // space returns the bytes of the whole frame, padding included.
 func (f *frame) space() int { return frameHeaderSize + pad8(int(f.size)) }
 
-// data returns the file data of a DATA frame.
-func (f *frame) data() []byte { return f.payload[tableSize(int(f.length)):] }
+// data returns the file data of a DATA frame whose payload is verified: a part of it,
+// or if it is compressed a part of buf if that is large enough.
+func (f *frame) data(buf []byte) ([]byte, error) {
+	if f.flags&flagCompressed == 0 {
+		return f.payload[tableSize(int(f.length)):], nil
+	}
+	return unpack(buf, f.payload, int(f.length))
+}
 
 // checkPayload verifies all of the payload.
 func (f *frame) checkPayload(salt uint32) error {

@@ -210,8 +210,9 @@ func (x *index) movedNow() uint64 {
 }
 
 // digest returns a hash of all that the index holds, but not where in the log
-// it is: a record that was moved is in two places for a while. Two indexes of one
-// log at one LSN have the same, however their extents are packed.
+// it is: a record that was moved is in two places for a while, and of file data only
+// which ranges there are, since what is joined gets another LSN. Two indexes of one log
+// at one LSN have the same, however their extents are packed.
 func (x *index) digest() (uint64, error) {
 	var sum uint64
 	for t := range tables {
@@ -236,7 +237,7 @@ func (x *index) digestExtents() (sum uint64, err error) {
 	var file []byte
 	flush := func() {
 		for _, e := range run {
-			sum += pairDigest(tableExtent, file, appendExtent(nil, e), e.lsn)
+			sum += pairDigest(tableExtent, file, appendExtent(nil, e), 0)
 		}
 		run = run[:0]
 	}
@@ -247,7 +248,7 @@ func (x *index) digestExtents() (sum uint64, err error) {
 		}
 		for i := range chunkLen(p.val) {
 			e := chunkAt(p.val, i)
-			e.seg, e.frameOff = 0, 0
+			e.seg, e.frameOff, e.lsn = 0, 0, 0
 			if run = push(run, e); len(run) == 2 {
 				run = run[:1]
 				flush()

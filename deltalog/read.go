@@ -143,10 +143,11 @@ func (s *Store) readOver(chain func() []LayerID, ino Ino, p []byte, off int64, l
 
 // reader is the memory that a read needs.
 type reader struct {
-	extents []extent
-	layers  []LayerID                          // that they are of
-	head    [frameHeaderSize + len(zeros)]byte // frame header and CRC table
-	scratch []byte                             // blocks that are not read in whole
+	extents          []extent
+	layers           []LayerID                          // that they are of
+	head             [frameHeaderSize + len(zeros)]byte // frame header and CRC table
+	scratch          []byte                             // blocks that are not read in whole
+	packed, unpacked []byte                             // a frame that is compressed
 }
 
 // readers keeps the memory of reads that have ended. (It is no state: a reader
@@ -212,6 +213,9 @@ func (r *reader) readFrame(seg *segment, off int64, want *frame, p []byte) error
 		return badFrame("the index expects another one")
 	}
 	off += frameHeaderSize
+	if f.flags&flagCompressed != 0 {
+		return r.readPacked(seg, off, &f, int(skip), p)
+	}
 	table := h[frameHeaderSize:]
 	if f.flags&flagTable == 0 {
 		data, err := readFull(seg.f, r.scratchOf(int(f.length)), off)
@@ -236,6 +240,32 @@ func (r *reader) readFrame(seg *segment, off int64, want *frame, p []byte) error
 		return err
 	}
 	return r.readBlocks(seg, off+int64(n), int(f.length), table[:n], int(skip), p)
+}
+
+// readPacked fills p with a part of the data of a DATA frame that is compressed.
+func (r *reader) readPacked(seg *segment, off int64, f *frame, skip int, p []byte) error {
+	if cap(r.packed) < int(f.size) {
+		r.packed = make([]byte, max(joinPacked, int(f.size)))
+	}
+	var err error
+	if f.payload, err = readFull(seg.f, r.packed[:f.size], off); err != nil {
+		return err
+	}
+	if len(f.payload) < int(f.size) {
+		return errTruncated
+	}
+	if err := f.checkPayload(seg.hdr.salt); err != nil {
+		return err
+	}
+	if skip == 0 && len(p) == int(f.length) { // expanded where it is to be
+		_, err := f.data(p[:0:len(p)])
+		return err
+	}
+	if r.unpacked, err = f.data(r.unpacked); err != nil {
+		return err
+	}
+	copy(p, r.unpacked[skip:])
+	return nil
 }
 
 // readBlocks fills p with data[skip:skip+len(p)], where data lies at off and is

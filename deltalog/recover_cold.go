@@ -33,9 +33,39 @@ func (r *recovery) loadCold() error {
 				return err
 			}
 		}
+		if err := r.weighCold(*ref); err != nil {
+			return err
+		}
 		there = append(there, *ref)
 	}
 	return nil
+}
+
+// weighCold finds out how much compression has saved in a cold segment. Damage is found
+// by who reads it.
+func (r *recovery) weighCold(ref coldRef) error {
+	seg, err := r.s.segs.acquire(ref.id)
+	if err != nil {
+		return err
+	}
+	defer r.s.segs.release(seg)
+	from := int64(segHeaderSize)
+	if ref.seal != 0 {
+		from = int64(ref.seal)
+	}
+	err = scanCold(seg.f, &seg.hdr, from, int64(ref.end), func(f *frame, _ loc) error {
+		switch {
+		case f.typ == frameSeal:
+			seg.saved.Store(f.offset)
+		case f.flags&flagCompressed != 0:
+			seg.saved.Add(uint64(f.length - f.size))
+		}
+		return nil
+	})
+	if errors.Is(err, errFrame) || errors.Is(err, errTruncated) {
+		return nil
+	}
+	return err
 }
 
 // growCold finds out how far an unfinished cold segment goes, and makes that

@@ -1,6 +1,7 @@
 package deltalog
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -78,7 +79,7 @@ func BenchmarkHotCold(b *testing.B) {
 	limit := int64(mib) << 20
 	for range b.N {
 		var ws [2]*hotCold
-		for i, o := range []Options{{Limit: limit}, {SegmentSize: max(limit/64, 4<<20)}} {
+		for i, o := range []Options{{Limit: limit, SegmentSize: segmentFor(limit)}, {SegmentSize: segmentFor(limit)}} {
 			s := mustCreate(b, b.TempDir(), o)
 			var err error
 			if ws[i], err = newHotCold(s, int(limit/4096*3/4)); err != nil {
@@ -86,6 +87,11 @@ func BenchmarkHotCold(b *testing.B) {
 			}
 		}
 		s := ws[0].s
+		for range int(limit/4096) * benchNumber("DELTAFS_BENCH_WARM", 0) {
+			if err := ws[0].one(); err != nil {
+				b.Fatal(err)
+			}
+		}
 		u0, err := s.Usage()
 		if err != nil {
 			b.Fatal(err)
@@ -105,6 +111,11 @@ func BenchmarkHotCold(b *testing.B) {
 					}
 					t := time.Now()
 					if err := w.one(); err != nil {
+						vs := w.s.victims()
+						slices.SortFunc(vs, func(a, b victim) int { return cmp.Compare(a.live, b.live) })
+						f, _ := w.s.segs.free()
+						l, sp, all := w.s.segs.counts()
+						b.Log(len(took[0]), len(vs), vs[:min(5, len(vs))], f, l, sp, all, w.s.hotAhead(), w.s.deadSegments(), len(w.s.segs.ids()))
 						b.Fatal(err)
 					}
 					took[i] = append(took[i], time.Since(t))

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"deltafs/deltalog/disk"
 )
@@ -19,6 +20,8 @@ type segment struct {
 	id  uint64
 	hdr segHeader
 	f   disk.File // nil: not open. Valid while a reference is held.
+	// Of a cold segment, how much longer the data in it is when it is expanded.
+	saved atomic.Uint64
 
 	refs int // under segments.mu
 }
@@ -43,6 +46,7 @@ type segments struct {
 	retired []*segment
 	spares  []uint64 // ascending, all above those of the log
 	open    int
+	idleMax int // how many are kept open that nobody uses
 	nextID  uint64
 	fit     int // files that a full disk has room for; 0: it was not full when it was last asked
 }
@@ -57,6 +61,7 @@ func newSegments(s *Store) *segments {
 		d: s.o.FS, size: s.sb.segment, readOnly: s.o.ReadOnly, poison: s.sync.poison,
 		byID: map[uint64]*segment{}, nextID: 1,
 	}
+	t.idleMax = openFiles
 	t.keep = 1 // what a test does not ask for does not happen
 	if !s.o.Manual {
 		// One more than is reserved, so that it is known that there are those before
@@ -185,9 +190,9 @@ func (t *segments) acquire(id uint64) (*segment, error) {
 		}
 		seg.f = f
 		t.open++
-		t.closeIdleLocked()
 	}
-	seg.refs++
+	seg.refs++ // before others are closed, or it may be this one
+	t.closeIdleLocked()
 	return seg, nil
 }
 
@@ -205,7 +210,7 @@ func (t *segments) release(seg *segment) {
 }
 
 func (t *segments) closeIdleLocked() {
-	if t.open <= openFiles {
+	if t.open <= t.idleMax {
 		return
 	}
 	for _, seg := range t.byID {

@@ -286,7 +286,7 @@ func (u *upkeep) layers(ctx context.Context, s *Store) {
 		})
 		again = nil
 		switch {
-		case errors.Is(err, ErrNoSpace):
+		case errors.Is(err, ErrNoSpace), errors.Is(err, ErrBusy):
 			again = time.After(settleAgain)
 		case err != nil:
 			s.o.Log.Error("settling layers", "store", s.dir, "err", err)

@@ -24,6 +24,7 @@ type Options struct {
 	ReadOnly    bool              // open without writing: nothing is repaired, nothing is begun
 	Labels      map[string]string // Create only: kept in the superblock
 	Log         *slog.Logger      // nil: discarded
+	Cleaner     CleanerOptions
 	// Manual starts no goroutine of the store's own: no timer syncs, no
 	// checkpoint begins by itself. For tests that must be deterministic.
 	Manual bool
@@ -38,6 +39,7 @@ func (o Options) withDefaults(dir string) Options {
 	if o.FS == nil {
 		o.FS = disk.OS(dir)
 	}
+	o.Cleaner = o.Cleaner.withDefaults()
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -230,6 +232,8 @@ func hint(err error) string {
 		return "nothing was changed; put that file back from a copy, or save the rest with deltafs fsck --salvage"
 	case errors.Is(err, ErrPoisoned):
 		return "look after the disk, then start again; what was synced is safe"
+	case errors.Is(err, ErrBusy):
+		return "try again: room is being made"
 	case errors.Is(err, ErrNoSpace):
 		return "make room on the disk, raise the limit, or discard changes"
 	}

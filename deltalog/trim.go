@@ -2,6 +2,7 @@ package deltalog
 
 import (
 	"errors"
+	"time"
 
 	"deltafs/deltalog/disk"
 )
@@ -140,10 +141,15 @@ func (s *Store) moveLayersLocked(oldest uint64, live int64) error {
 	return err
 }
 
+// holdMost is how long an append is held while it is cleaned for. Then its caller is told
+// to try again, and the cleaner goes on.
+const holdMost = 3 * time.Second
+
 // reclaim tries to free segments when there is no room, those first that cost
 // least, and tells whether trying again makes sense: whether there is one more
-// segment now, beside those that are to be spared.
-func (s *Store) reclaim(spare int) bool {
+// segment now, beside those that are to be spared. Behind until, if that is not zero,
+// it gives up with ErrBusy.
+func (s *Store) reclaim(spare int, until time.Time) (bool, error) {
 	s.segs.probe()
 	_, _, before := s.segs.counts()
 	checkpoint := func() bool {
@@ -156,26 +162,32 @@ func (s *Store) reclaim(spare int) bool {
 	_, limited := s.segs.free()
 	done := !limited || s.segs.colds() == 0 || s.hotAhead() >= hotMost
 	if done && !checkpoint() {
-		return false
+		return false, nil
 	}
-	if _, _, now := s.segs.counts(); !limited {
-		return now < before || s.segs.idle()
+	all, _, now := s.segs.counts()
+	if !limited {
+		return now < before || s.segs.idle(), nil
 	}
 	turned := false
-	for range 16 {
+	for range 16 + all {
 		if !s.segs.full(1, spare) {
-			return true
+			return true, nil
 		}
-		v, ok := s.pick(byCost)
-		if !ok || v.live > mostLive && (v.cold || s.deadSegments() < 1) {
+		if !until.IsZero() && time.Now().After(until) {
+			s.work.rotated()
+			return false, ErrBusy
+		}
+		stuck := s.deadSegments() >= 1
+		v, ok := s.pick(byCost, func(v victim) bool { return v.live <= s.mostLive() || stuck && !v.cold })
+		if !ok {
 			switch {
 			case !done: // then the hot log can be cleaned
 				if done = true; !checkpoint() {
-					return false
+					return false, nil
 				}
 				continue
 			case turned || !s.turnHead():
-				return turned || !s.segs.full(1, spare)
+				return turned || !s.segs.full(1, spare), nil
 			}
 			turned = true
 			continue
@@ -184,7 +196,7 @@ func (s *Store) reclaim(spare int) bool {
 			break
 		}
 	}
-	return turned || !s.segs.full(1, spare)
+	return turned || !s.segs.full(1, spare), nil
 }
 
 // turnHead begins another segment if most of the head is dead, so that it can be
@@ -203,7 +215,7 @@ func (s *Store) turnHead() bool {
 // however much of it is live: those behind it can be freed only after it.
 func (s *Store) deadSegments() float64 {
 	n, _, _ := s.segs.counts()
-	return float64(n) - float64(s.x.liveTotal())/float64(s.segs.size)
+	return float64(n) - float64(total(s.liveBytes()))/float64(s.segs.size)
 }
 
 // logBytes returns the bytes ever appended, with headers and padding.

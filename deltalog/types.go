@@ -137,6 +137,7 @@ var (
 	ErrReadOnly = errors.New("store is read-only")
 	ErrPoisoned = errors.New("store stopped after a failed write or sync")
 	ErrNoSpace  = errors.New("no space left for the delta")
+	ErrBusy     = errors.New("the store is making room")
 	ErrTooBig   = errors.New("batch is too big")
 	ErrClosed   = errors.New("store is closed")
 	ErrFrozen   = errors.New("layer is frozen")

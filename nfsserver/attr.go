@@ -16,7 +16,7 @@ var statuses = [...]wire.Status{
 	billyfs.NoSpace: wire.ErrNoSpc, billyfs.ReadOnly: wire.ErrROFS, billyfs.Stale: wire.ErrStale,
 	billyfs.NotPermitted: wire.ErrPerm, billyfs.Access: wire.ErrAcces, billyfs.TooManyLinks: wire.ErrMLink,
 	billyfs.CrossDevice: wire.ErrXDev, billyfs.NotSupported: wire.ErrNotSupp, billyfs.NotSync: wire.ErrNotSync,
-	billyfs.Drifted: wire.ErrIO,
+	billyfs.Drifted: wire.ErrIO, billyfs.Busy: wire.ErrJukebox,
 }
 
 // status returns the NFSv3 status of an error. Those that only the server's

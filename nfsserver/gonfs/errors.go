@@ -17,7 +17,7 @@ var statuses = [...]nfs.NFSStatus{
 	billyfs.NoSpace: nfs.NFSStatusNoSPC, billyfs.ReadOnly: nfs.NFSStatusROFS, billyfs.Stale: nfs.NFSStatusStale,
 	billyfs.NotPermitted: nfs.NFSStatusPerm, billyfs.Access: nfs.NFSStatusAccess, billyfs.TooManyLinks: nfs.NFSStatusMlink,
 	billyfs.CrossDevice: nfs.NFSStatusXDev, billyfs.NotSupported: nfs.NFSStatusNotSupp, billyfs.NotSync: nfs.NFSStatusNotSync,
-	billyfs.Drifted: nfs.NFSStatusIO,
+	billyfs.Drifted: nfs.NFSStatusIO, billyfs.Busy: nfs.NFSStatusJukebox,
 }
 
 // statusOf returns the NFSv3 status of an error of the tree, OK for nil.
