@@ -20,6 +20,7 @@ type background struct {
 	listen, limit   string
 	log             string
 	immutable       bool
+	compress        bool
 	id              identity
 }
 
@@ -95,6 +96,9 @@ func (b background) args() []string {
 	}
 	if b.immutable {
 		args = append(args, "--immutable")
+	}
+	if b.compress {
+		args = append(args, "--compress")
 	}
 	return args
 }

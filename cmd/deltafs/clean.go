@@ -39,12 +39,12 @@ func newClean(u *ui) *cobra.Command {
 		Short: "Give back the space of what was overwritten or deleted",
 		Long:  cleanLong,
 		Example: `  deltafs clean ~/delta
-  deltafs clean --dead 50 ~/delta      # only segments that are half dead`,
+  deltafs clean -m 50 ~/delta      # only segments that are half dead`,
 		Args:              takesStore(),
 		ValidArgsFunction: directories,
 		RunE: func(c *cobra.Command, args []string) error {
 			if dead < 1 || dead > 100 {
-				return &fault{Err: usagef("--dead %d: not a percentage from 1 to 100", dead), Code: exitUsage, Hint: "deltafs clean --help"}
+				return &fault{Err: usagef("--min-reclaimable-blocks %d: not a percentage from 1 to 100", dead), Code: exitUsage, Hint: "deltafs clean --help"}
 			}
 			dir, err := findStore(first(args))
 			if err != nil {
@@ -53,7 +53,7 @@ func newClean(u *ui) *cobra.Command {
 			return clean(c.Context(), u, dir, float64(dead)/100, asJSON)
 		},
 	}
-	c.Flags().IntVar(&dead, "dead", 10, "clean segments of which at least this `PERCENTAGE` is dead")
+	c.Flags().IntVarP(&dead, "min-reclaimable-blocks", "m", 10, "clean segments of which at least this `PERCENTAGE` is dead")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

@@ -26,6 +26,8 @@ var (
 	descThreshold = storeDesc("threshold", "Threshold that is reached: 0 none, 1 --warn, 2 --critical.")
 	descLog       = storeDesc("log_bytes_total", "Bytes appended to the log, ever.")
 	descCopied    = storeDesc("cleaner_copied_bytes_total", "Bytes that the cleaner has copied since the server was started.")
+	descIndex     = storeDesc("index_bytes_total", "Bytes written to the index since the server was started.")
+	descSyncs     = storeDesc("syncs_total", "Syncs of segments of the log for those who wait, since the server was started.")
 	descReadOnly  = storeDesc("read_only", "1 if the store takes no changes.")
 )
 
@@ -50,6 +52,8 @@ func (m storeMetrics) Collect(c chan<- prometheus.Metric) {
 		send(descThreshold, prometheus.GaugeValue, float64(e.level.Load()))
 		send(descLog, prometheus.CounterValue, float64(u.Appended))
 		send(descCopied, prometheus.CounterValue, float64(u.Copied))
+		send(descIndex, prometheus.CounterValue, float64(u.Index))
+		send(descSyncs, prometheus.CounterValue, float64(u.Syncs))
 		readOnly := 0.0
 		if u.ReadOnly {
 			readOnly = 1

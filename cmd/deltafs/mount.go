@@ -31,7 +31,7 @@ const mountExample = `  sudo deltafs mount /srv/image /mnt
 // mountFlags are the flags of mount; base and at are its arguments.
 type mountFlags struct {
 	base, at, delta, limit string
-	immutable              bool
+	immutable, compress    bool
 }
 
 func newMount(u *ui) *cobra.Command {
@@ -53,6 +53,7 @@ func newMount(u *ui) *cobra.Command {
 	fl := c.Flags()
 	fl.StringVar(&f.delta, "delta", "", "the store of the changes (default one in your state directory, by base)")
 	fl.StringVar(&f.limit, "limit", "", "`SIZE` that the delta may take (default 90% of what is free)")
+	fl.BoolVar(&f.compress, "compress", false, "compress file data when cleaning moves it")
 	fl.BoolVar(&f.immutable, "immutable", false, "the base can never change: do not check it for changes")
 	_ = c.MarkFlagDirname("delta") // fails only for a flag that does not exist
 	return c
@@ -93,7 +94,7 @@ func (f mountFlags) mount(ctx context.Context, u *ui) error {
 	if store, err = realNew(store); err != nil {
 		return &fault{Op: "mount", Path: f.delta, Err: bare(err)}
 	}
-	b := background{base: base, store: store, at: at, listen: "127.0.0.1:0", limit: f.limit, immutable: f.immutable,
+	b := background{base: base, store: store, at: at, listen: "127.0.0.1:0", limit: f.limit, immutable: f.immutable, compress: f.compress,
 		log: dir.logOf(store), id: id}
 	r, err := b.start(ctx)
 	if err != nil {
@@ -118,7 +119,7 @@ func (f mountFlags) again(ctx context.Context, u *ui, id identity, r mountRecord
 		already.Err = errors.New("it is mounted already")
 		return already
 	}
-	b := background{base: base, store: r.Store, at: r.Mountpoint, listen: r.Addr, limit: f.limit, immutable: f.immutable, log: r.Log, id: id}
+	b := background{base: base, store: r.Store, at: r.Mountpoint, listen: r.Addr, limit: f.limit, immutable: f.immutable, compress: f.compress, log: r.Log, id: id}
 	n, err := b.start(ctx)
 	if err != nil {
 		return err
@@ -164,6 +165,9 @@ func (f mountFlags) sudoLine() string {
 	}
 	if f.immutable {
 		words = append(words, "--immutable")
+	}
+	if f.compress {
+		words = append(words, "--compress")
 	}
 	return strings.Join(words, " ")
 }

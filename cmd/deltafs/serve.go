@@ -55,6 +55,9 @@ type serveFlags struct {
 	limit, engine, pprof   string
 	warn, critical         string
 	onThreshold, metrics   string
+	minReclaimable         string
+	minClean, maxClean     int
+	compress               bool
 	sync, squash           string
 	allow                  []string
 	trustLoopback, portmap bool
@@ -100,6 +103,10 @@ func newServe(u *ui) *cobra.Command {
 	fl.StringVar(&f.warn, "warn", "80%", "`PERCENTAGE` of the limit at which to warn")
 	fl.StringVar(&f.critical, "critical", "95%", "`PERCENTAGE` of the limit at which it is urgent")
 	fl.StringVar(&f.onThreshold, "on-threshold", "", "run this `COMMAND` when usage passes --warn or --critical, up or down")
+	fl.BoolVar(&f.compress, "compress", false, "compress file data when cleaning moves it")
+	fl.IntVar(&f.minClean, "min-clean-segments", 0, "clean when no more segments than these are free under the limit (default and least 4)")
+	fl.IntVar(&f.maxClean, "max-clean-segments", 0, "clean until more segments than these are free (default and least --min-clean-segments)")
+	fl.StringVar(&f.minReclaimable, "min-reclaimable-blocks", "5%", "clean only segments of which at least this `PERCENTAGE` is dead")
 	fl.StringVar(&f.metrics, "metrics", "", "`ADDRESS` of this machine on which to serve metrics, for Prometheus")
 	fl.BoolVar(&f.immutable, "immutable", false, "the base can never change: do not check it for changes")
 	fl.StringVar(&f.engine, "engine", engineNative, "what speaks NFS: native, or go-nfs to compare with")

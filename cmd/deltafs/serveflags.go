@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"deltafs/deltalog"
 	"deltafs/nfsserver"
 )
 
@@ -90,9 +91,12 @@ func (f serveFlags) places(cfg *serverConfig) error {
 		}
 		all = append(all, place{"/" + name, base, store})
 	}
+	cleaner, err := f.cleaner()
+	if err != nil {
+		return err
+	}
 	for _, p := range all {
-		e := exportConfig{Name: p.name, Immutable: f.immutable}
-		var err error
+		e := exportConfig{Name: p.name, Cleaner: cleaner, Immutable: f.immutable}
 		if e.Base, err = realBase(p.base); err != nil {
 			return goneBase(err, p.store)
 		}
@@ -105,6 +109,18 @@ func (f serveFlags) places(cfg *serverConfig) error {
 		cfg.Exports = append(cfg.Exports, e)
 	}
 	return checkExports(cfg.Exports)
+}
+
+// cleaner returns how stores clean by themselves.
+func (f serveFlags) cleaner() (o deltalog.CleanerOptions, err error) {
+	o = deltalog.CleanerOptions{MinCleanSegments: f.minClean, MaxCleanSegments: f.maxClean, Compress: f.compress}
+	if f.minClean < 0 || f.maxClean < 0 {
+		return o, badFlag("--min-clean-segments and --max-clean-segments are not negative")
+	}
+	if f.minReclaimable != "" {
+		o.MinReclaimableBlocks, err = percent("--min-reclaimable-blocks", f.minReclaimable)
+	}
+	return o, err
 }
 
 // cutDirs takes BASE:STORE apart. On Windows either may have a drive in front,

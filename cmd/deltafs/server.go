@@ -23,6 +23,7 @@ type exportConfig struct {
 	Name        string // the path by which clients mount it: "/" or "/NAME"
 	Base, Store string
 	Limit       int64 // bytes that the delta may take
+	Cleaner     deltalog.CleanerOptions
 	Immutable   bool
 }
 
@@ -100,7 +101,7 @@ func openServer(cfg serverConfig, ln net.Listener) (_ *server, err error) {
 }
 
 func (e *export) open(log *slog.Logger) (err error) {
-	if e.store, e.made, err = openOrCreate(e.Store, e.Base, deltalog.Options{Limit: e.Limit, Log: log}); err != nil {
+	if e.store, e.made, err = openOrCreate(e.Store, e.Base, deltalog.Options{Limit: e.Limit, Cleaner: e.Cleaner, Log: log}); err != nil {
 		return err
 	}
 	if e.base, err = rootfs.Open(e.Base); err != nil {

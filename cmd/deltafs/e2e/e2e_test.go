@@ -51,15 +51,44 @@ func TestReadOnlyBase(t *testing.T) {
 	g.run("readonly.sh")
 }
 
+// fileSystems are what a store may lie on, with the modules of the kernel for them.
+var fileSystems = map[string]string{"ext4": "", "xfs": "xfs", "btrfs": "btrfs"}
+
 // TestPowerCut cuts the power of a machine that writes, and starts it again.
 func TestPowerCut(t *testing.T) {
+	for fs, modules := range fileSystems {
+		t.Run(fs, func(t *testing.T) {
+			t.Parallel()
+			g := newGuest(t)
+			g.addDisk("store.img", 512<<20)
+			g.fs, g.modules = fs, modules
+			g.cut = true
+			g.run("powercut.sh")
+			g.cut = false
+			g.run("powercut-after.sh")
+		})
+	}
+}
+
+// TestFlakyDisk lets the disk of the store fail.
+func TestFlakyDisk(t *testing.T) {
+	for fs, modules := range fileSystems {
+		t.Run(fs, func(t *testing.T) {
+			t.Parallel()
+			g := newGuest(t)
+			g.addDisk("store.img", 512<<20)
+			g.fs, g.modules = fs, modules+" dm-mod dm-flakey"
+			g.run("flaky.sh")
+		})
+	}
+}
+
+// TestWear counts the bytes that reach the disk.
+func TestWear(t *testing.T) {
 	t.Parallel()
 	g := newGuest(t)
-	g.addDisk("store.img", 512<<20)
-	g.cut = true
-	g.run("powercut.sh")
-	g.cut = false
-	g.run("powercut-after.sh")
+	g.addDisk("store.img", 1<<30)
+	g.run("wear.sh")
 }
 
 // TestFull fills the disk that the store is on, and then a store up to its limit:

@@ -91,7 +91,8 @@ type guest struct {
 	memory  string
 	modules string
 	disks   []string
-	cut     bool // power goes when the script makes /out/cut
+	fs      string // of the disk; "": ext4
+	cut     bool   // power goes when the script makes /out/cut
 }
 
 func newGuest(t *testing.T) *guest {
@@ -211,6 +212,6 @@ func (g *guest) environment() string {
 	if n, err := strconv.Atoi(os.Getenv("DELTAFS_SOAK")); err == nil && n > 0 {
 		soak = n
 	}
-	return fmt.Sprintf("export PATH=/out/bin:%s/bin:$PATH GOROOT=%[1]s SOAK=%d\n",
-		strings.TrimSpace(string(goroot)), soak)
+	return fmt.Sprintf("export PATH=/out/bin:%s/bin:$PATH GOROOT=%[1]s SOAK=%d FS=%s\n",
+		strings.TrimSpace(string(goroot)), soak, g.fs)
 }

@@ -1,7 +1,7 @@
 # full.sh: the disk of the store is full, whoever has filled it, and then the limit
 # of the store is reached.
 . /out/guest/lib.sh
-mkfs.ext4 -q -F /dev/ubdb && mkdir -p /mnt/disk && mount /dev/ubdb /mnt/disk || { echo "FAIL disk"; finish; }
+make_disk /dev/ubdb
 unpack_base
 FLAGS="--limit 1GiB" serve "$B" /mnt/disk/store 2049 && mount_nfs 2049 || { echo "FAIL mount"; finish; }
 cd "$N" || finish

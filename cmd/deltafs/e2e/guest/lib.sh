@@ -39,6 +39,15 @@ here() { DIR=/ server=$$ check "$@"; }
 # unpack_base [DIR]: the sample base, as root left it.
 unpack_base() { mkdir -p "${1:-$B}" && tar -C "${1:-$B}" --sparse -xpf /out/base.tar; }
 
+# make_disk DEVICE: a file system of the kind $FS on it, mounted at /mnt/disk.
+make_disk() {
+  case ${FS:-ext4} in
+    btrfs) mkfs.btrfs -q -f "$1" ;;
+    xfs) mkfs.xfs -q -f "$1" ;;
+    *) mkfs.ext4 -q -F "$1" ;;
+  esac && mkdir -p /mnt/disk && mount "$1" /mnt/disk || { echo "FAIL disk"; finish; }
+}
+
 # serve BASE STORE PORT: starts a server, waits until it listens. $AS runs it as
 # somebody else, $FLAGS are more of its flags. Sets $server to its process id.
 servers=0

@@ -1,7 +1,7 @@
 # powercut.sh: writes without end to a store on a disk of its own, until the power
 # goes. powercut-after.sh looks at what is left.
 . /out/guest/lib.sh
-mkfs.ext4 -q -F /dev/ubdb && mkdir -p /mnt/disk && mount /dev/ubdb /mnt/disk || { echo "FAIL disk"; finish; }
+make_disk /dev/ubdb
 unpack_base
 serve "$B" /mnt/disk/store 2049 && mount_nfs 2049 || { echo "FAIL mount"; finish; }
 mkdir "$N/h"

@@ -4,9 +4,11 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -184,4 +186,45 @@ func jsonNumber(args []string) error {
 	}
 	fmt.Printf("%.0f\n", n)
 	return nil
+}
+
+// scatter overwrites blocks anywhere in a file, and syncs every 256: written back first,
+// as the kernel does by itself. (What an fsync finds unwritten, and apart in the file, the
+// client writes with FILE_SYNC, each block alone.)
+func scatter(args []string) error {
+	if err := need(args, 2, "scatter FILE BYTES"); err != nil {
+		return err
+	}
+	bytes, err := number(args[1])
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(args[0], os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	p := make([]byte, 4096)
+	for i := range bytes / 4096 {
+		for k := 0; k < len(p); k += 8 {
+			binary.LittleEndian.PutUint64(p[k:], rng.Uint64())
+		}
+		if _, err := f.WriteAt(p, rng.Int64N(st.Size()/4096)*4096); err != nil {
+			return err
+		}
+		if i%256 == 255 {
+			if err := unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE); err != nil {
+				return err
+			}
+			if err := f.Sync(); err != nil {
+				return err
+			}
+		}
+	}
+	return f.Sync()
 }

@@ -1,0 +1,22 @@
+# wear.sh: how many bytes reach the disk for each byte that is written: log, index,
+# checkpoints and cleaner, and what the file system of the disk adds.
+. /out/guest/lib.sh
+make_disk /dev/ubdb
+unpack_base
+FLAGS="--limit 256MiB --metrics 127.0.0.1:9099" serve "$B" /mnt/disk/store 2049 && mount_nfs 2049 || { echo "FAIL mount"; finish; }
+written() { sync; awk '{print $7 * 512}' /sys/block/ubdb/stat; }
+# ratio NAME MOST USER-BYTES COMMAND
+ratio() {
+  local before=$(written)
+  LIMIT=500 check "$1-write" "$4" || return
+  local bytes=$(($(written) - before))
+  here "$1-parts" 'probe get http://127.0.0.1:9099/metrics | sed -n "s/^deltafs_store_\([a-z_]*\)_total{.*} /\1 /p"'
+  here "$1" "awk 'BEGIN { r = $bytes / $3; print r; exit !(r > 0.9 && r <= $2) }'"
+}
+ratio wear-sequential 1.3 $((128 << 20)) 'yes abcdefghijk | head -c $((128 << 20)) > /tmp/w; dd if=/tmp/w of=big bs=1M conv=fsync status=none'
+# 128 of 256 MiB are full.
+ratio wear-random 2.5 $((256 << 20)) 'probe scatter big $((256 << 20))'
+check wear-readable 'test $(stat -c %s big) = $((128 << 20))'
+cd /; unmount; stop
+here fsck 'deltafs fsck /mnt/disk/store'
+finish
