@@ -17,6 +17,7 @@ type foundSegment struct {
 	id  uint64
 	hdr segHeader
 	err error // nil: begun; errUnbegun; or what is wrong with it
+	cut error // it is begun, and shorter than it must be
 }
 
 // logSurvey is what the log directory holds.
@@ -47,7 +48,7 @@ func surveyLog(d disk.FS, id StoreID, size int64) (*logSurvey, error) {
 			continue
 		}
 		f := foundSegment{id: seg}
-		f.hdr, f.err = readSegHeader(d, seg, size)
+		f.hdr, f.cut, f.err = readSegHeader(d, seg, size)
 		if f.err == nil && f.hdr.store != id {
 			f.err = fmt.Errorf("%w: it is of another store", errSegHeader)
 		}
@@ -77,24 +78,29 @@ func (v *logSurvey) findCold(id uint64) *foundSegment {
 	return nil
 }
 
-func readSegHeader(d disk.FS, id uint64, size int64) (segHeader, error) {
+func readSegHeader(d disk.FS, id uint64, size int64) (h segHeader, cut, err error) {
 	f, err := d.Open(segName(id), false)
 	if err != nil {
-		return segHeader{}, err
+		return h, nil, err
 	}
 	defer f.Close()
 	n, err := f.Size()
 	if err != nil {
-		return segHeader{}, err
-	}
-	if n != size {
-		return segHeader{}, fmt.Errorf("%w: %d bytes instead of %d", errTruncated, n, size)
+		return h, nil, err
 	}
 	p := make([]byte, segHeaderSize)
 	if _, err := f.ReadAt(p, 0); err != nil && err != io.EOF {
-		return segHeader{}, err
+		return h, nil, err
 	}
-	return decodeSegHeader(p, id)
+	h, err = decodeSegHeader(p, id)
+	if n == size {
+		return h, nil, err
+	}
+	cut = fmt.Errorf("%w: %d bytes instead of %d", errTruncated, n, size)
+	if err != nil { // nothing in it can be read
+		err = cut
+	}
+	return h, cut, err
 }
 
 // find returns the segment of an id, nil if there is none.

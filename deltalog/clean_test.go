@@ -498,7 +498,7 @@ func TestFlippedBits(t *testing.T) {
 // TestFillAndDelete: a store that is full takes deletes, and then takes as much as
 // before, again and again.
 func TestFillAndDelete(t *testing.T) {
-	rounds := 60
+	rounds := 60 * max(benchNumber("DELTAFS_SOAK", 1), 1)
 	if testing.Short() {
 		rounds = 8
 	}

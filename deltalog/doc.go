@@ -49,7 +49,7 @@
 //
 // # Segment
 //
-// A segment is a file of a fixed size, clamp(limit/64, 4 MiB, 64 MiB),
+// A segment is a file of a fixed size, clamp(limit/256, 4 MiB, 64 MiB),
 // preallocated. Ids rise and are never reused; the file of a freed segment is
 // reused (recycled) by renaming it to a new id, so its old bytes are still in
 // it, which the salt tells from new ones. It begins with a header of 512 bytes:
@@ -90,12 +90,12 @@
 // Frames follow each other at multiples of 8 from offset 512 on:
 //
 //	 0  1  type
-//	 1  1  flags: 1 payload is compressed (reserved), 2 relocated, 4 CRC table
+//	 1  1  flags: 1 payload is compressed, 2 relocated, 4 CRC table
 //	 2  2  zero
 //	 4  4  payload length in bytes, without padding
 //	 8  8  LSN of the batch; a relocated frame keeps that of its original
 //	16  8  inode
-//	24  8  offset: DATA file offset; TRUNCATE new length; ENTRY cookie
+//	24  8  offset: DATA file offset; TRUNCATE new length; ENTRY cookie; SEAL see below
 //	32  4  layer
 //	36  4  length: DATA bytes of file data (uncompressed); ENTRY bytes of name
 //	40  4  CRC of the payload (with a CRC table: of the table alone), seeded with the salt
@@ -127,6 +127,9 @@
 // seeded with the salt) per 16 KiB of it; the table is padded to a multiple of
 // 8. The payload length counts table, padding and data.
 //
+// DATA with flag 1, which only cold segments have, has no table: its payload is one
+// zstd frame (RFC 8878), whose CRC is that of the payload, shorter than the data.
+//
 // COMMIT ends a batch. Payload:
 //
 //	 0  4  CRC of the headers of all frames of the batch before this one, in order, seeded with the salt
@@ -137,13 +140,16 @@
 //	24  -  caller tag
 //
 // A cold segment has no batches and no COMMITs: it is a row of frames of types 1
-// to 8 and 15, each with the flag relocated and the LSN of its original, ended by a SEAL
-// with that flag too. Its header's fields for the chain are 0, but "first LSN",
+// to 8 and 15, each with the flag relocated and the LSN of its original (of DATA that was
+// joined from several, the highest of theirs), ended by a SEAL with that flag too. Its header's fields for the chain are 0, but "first LSN",
 // which is that of the next batch when it was begun. Up to "end" in the last COLD
 // frame of the log its frames are durable; behind that, those that validate are.
 // A hot segment begins with a batch that is a COLD frame if there were cold
 // segments when it was begun; cold segments that the last one does not list are
 // not part of the log.
+//
+// The offset of the SEAL of a cold segment is by how much the data in the segment is
+// longer than the payloads that hold it, because of compression; that of a hot one is 0.
 //
 // A batch never crosses segments. SEAL is the last frame of a full segment (a
 // batch of its own, with a COMMIT behind it, so it has an LSN); payload: for
@@ -248,8 +254,9 @@
 // the next key; no extent crosses a multiple of 4 MiB or the next key.
 //
 // Live bytes of a segment: the frame bytes of each metadata value that points
-// into it, and the length of each extent that points into it. (The index
-// counts itself; frames that nothing points to are dead.)
+// into it, and the length of each extent that points into it. They are counted as
+// batches are applied; what a checkpoint stores is the count as of its position.
+// Frames that nothing points to are dead.
 //
 // # Recovery
 //
@@ -274,13 +281,16 @@
 //
 // Replay begins at the start of the segment that holds the checkpoint position,
 // so that the chain is verified from a header on; batches up to the checkpoint
-// are verified and not applied. An index whose position is not a batch's end
+// are verified and not applied. What the cleaner has moved since then is moved again:
+// the frames of cold segments from where the list at the start of that segment says that
+// they end, up to where the last list does, take over the pointers of records that the index has
+// with the same LSN, and of data that it has with no higher LSN. An index whose position is not a batch's end
 // there does not belong to this log and is rebuilt; an index that has seen more
 // than the log holds means that acknowledged log is missing.
 //
 // # Trim
 //
-// At a checkpoint, the oldest segments of which nothing is live are dropped
+// At a checkpoint, the oldest segments before it of which nothing is live are dropped
 // from the log: a TRIM frame is synced first, then the files become spares.
 // As long as there are no cold segments a tombstone can go with them: all that it
 // shadows is older. Records of layers that are all that is live in the oldest
@@ -289,20 +299,22 @@
 // # Cleaning
 //
 // The cleaner frees a segment of which a part is live: the oldest hot one, so that
-// the hot log stays one chain, or any cold one. Which, it tells by cost and
-// benefit. It
+// the hot log stays one chain, and only if the checkpoint has passed it, or any cold one.
+// Which, it tells by cost and benefit. It
 //
 //  1. copies what is live to a cold segment: records and data that the index has
 //     there, and tombstones (ENTRYGONE, TRUNCATE, DROP) if another cold segment
 //     holds any frame, live or dead, of that inode with a lower LSN (footers tell;
-//     what is hot is newer). What comes from the hot log and what was cold before
-//     go to heads of their own: they die at different rates.
+//     what is hot is newer). What was overwritten while it was hot, in the last rounds,
+//     goes to a head of its own: it will die sooner. Ranges of a file that touch are
+//     joined, up to 256 KiB. Their LSN is the highest of theirs: nothing that was logged
+//     between has changed any of them, or it would not be live.
 //  2. syncs the copies, and then moves the index's pointers, a few at a time under
-//     the append lock, each only if it still points to the original. The LSN stays.
+//     the append lock, each only if it still points to the original.
 //     A cold segment is listed by a COLD frame before anything points into it.
-//  3. checkpoints, so that no pointer to the old place is left, and logs a COLD
-//     frame (and TRIM, for a hot segment) that says up to where copies are durable
-//     and leaves the segment out. When that is synced the file becomes a spare.
+//  3. logs a COLD frame (and TRIM, for a hot segment) that says up to where copies are
+//     durable and moved, and leaves the segment out. When that is synced the file becomes a
+//     spare. The database may still point into it; recovery moves those pointers again.
 //
 // A crash before the end leaves copies that nobody knows of, or that the index knows
 // and the log has twice; the next cleaning goes on from there. To rebuild the index,
@@ -312,7 +324,7 @@
 //
 // It works by itself when few segments are left of those that the limit allows, or
 // when more than half of a log of some size is dead; at the limit, appends wait for
-// it. Two segments are kept for that: one takes changes without data, so that
+// it, and when that takes long are told to try again (ErrBusy). Two segments are kept for that: one takes changes without data, so that
 // removing works, and the cleaner's copies need one.
 //
 // # Salvage

@@ -60,6 +60,8 @@ type DumpFrame struct {
 	Cookie  uint64  `json:"cookie,omitempty"`
 	File    *uint64 `json:"offset,omitempty"` // DATA: file offset; TRUNCATE: new length
 	Length  uint32  `json:"length,omitempty"` // bytes of file data
+	Packed  uint32  `json:"packed,omitempty"` // DATA: bytes that they are compressed to
+	Saved   uint64  `json:"saved,omitempty"`  // SEAL: bytes that compression has saved in the segment
 	Inode   *Inode  `json:"inode,omitempty"`
 	Entry   *Entry  `json:"entry,omitempty"`
 	Origin  *Origin `json:"origin,omitempty"`
@@ -230,6 +232,9 @@ func dumpFrame(f *frame, at loc) *DumpFrame {
 		d.Name, d.Cookie = string(f.payload), f.offset
 	case frameData, frameTruncate:
 		d.File, d.Length = &f.offset, f.length
+		if f.flags&flagCompressed != 0 {
+			d.Packed = f.size
+		}
 	case frameOrigin:
 		d.Origin = new(Origin)
 		*d.Origin, err = decodeOrigin(f.payload)
@@ -243,7 +248,7 @@ func dumpFrame(f *frame, at loc) *DumpFrame {
 	case frameSeal:
 		var es []sealEntry
 		es, err = decodeSeal(f.payload)
-		d.Listed = len(es)
+		d.Listed, d.Saved = len(es), f.offset
 	}
 	if err != nil {
 		d.Err = err.Error()
@@ -313,6 +318,9 @@ func (f *DumpFrame) String() string {
 		fmt.Fprintf(&b, " parent %d flags %x view %x name %q", f.View.Parent, f.View.Flags, f.View.View, f.View.Name)
 	case f.File != nil && f.Type == frameData.String():
 		fmt.Fprintf(&b, " offset %d length %d", *f.File, f.Length)
+		if f.Packed != 0 {
+			fmt.Fprintf(&b, " compressed to %d", f.Packed)
+		}
 	case f.File != nil:
 		fmt.Fprintf(&b, " to %d", *f.File)
 	case f.Oldest != 0:
@@ -321,6 +329,9 @@ func (f *DumpFrame) String() string {
 		fmt.Fprintf(&b, " lists %d segments", f.Listed)
 	case f.Listed != 0:
 		fmt.Fprintf(&b, " lists %d inodes", f.Listed)
+		if f.Saved != 0 {
+			fmt.Fprintf(&b, ", %d bytes saved", f.Saved)
+		}
 	case f.Synced != nil:
 		fmt.Fprintf(&b, " synced %d frames %d tag %q", *f.Synced, f.Frames, f.Tag)
 	}

@@ -37,6 +37,7 @@ var frozenStores = []struct {
 }{
 	{"clean", func(*testing.T, string) {}, false},
 	{"cold", func(*testing.T, string) {}, false},
+	{"cold-packed", func(*testing.T, string) {}, false},
 	{"cold-killed-noindex", func(t *testing.T, dir string) { remove(t, filepath.Join(dir, indexFile)) }, true},
 	{"killed", func(*testing.T, string) {}, true},
 	{"torn", func(t *testing.T, dir string) {
@@ -207,6 +208,7 @@ func makeFrozen(t *testing.T, dir string, open bool, spoil func(*testing.T, stri
 	o.rand, o.now = rng, func() time.Time { return time.Unix(1_700_000_000, 0) }
 	o.Labels = map[string]string{"base": "/srv/image"}
 	live := filepath.Join(t.TempDir(), "live")
+	o.Cleaner.Compress = strings.HasSuffix(filepath.Base(dir), "packed")
 	s := mustCreate(t, live, o)
 	fillFrozen(t, s)
 	if strings.HasPrefix(filepath.Base(dir), "cold") {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -166,5 +168,50 @@ func TestFewOpenFiles(t *testing.T) {
 	}
 	if r.segs.open > 4 {
 		t.Errorf("%d files are open", r.segs.open)
+	}
+}
+
+// TestSalvageOfOneSegment: a store whose only segment is cut short opens read-only, and
+// what lies before the cut can be saved.
+func TestSalvageOfOneSegment(t *testing.T) {
+	r := newCleanRig(t, Options{Manual: true})
+	first, second := r.NewIno(), r.NewIno()
+	if err := errors.Join(r.write(first, 0, pattern(1, 5000)), r.write(second, 0, pattern(2, 5000)), r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(r.dir, segName(1)), segHeaderSize+8000); err != nil {
+		t.Fatal(err)
+	}
+	for _, index := range []bool{true, false} {
+		if !index {
+			if err := removeBolt(r.dir); err != nil {
+				t.Fatal(err)
+			}
+		}
+		to := filepath.Join(t.TempDir(), "new")
+		s, err := Open(r.dir, Options{ReadOnly: true})
+		if err != nil {
+			t.Fatalf("index %v: %v", index, err)
+		}
+		if info, err := s.Info(); err != nil || info.ReadOnly == "" {
+			t.Errorf("index %v: read-only %q, %v", index, info.ReadOnly, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Salvage(r.dir, to); err != nil {
+			t.Fatalf("index %v: salvage: %v", index, err)
+		}
+		saved, err := Open(to, Options{Manual: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, 5000)
+		if err := saved.ReadAt(MainLayer, first, got, 0, noLower); err != nil || !bytes.Equal(got, r.files[first]) {
+			t.Errorf("index %v: what lies before the cut is lost: %v", index, err)
+		}
+		if err := saved.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -321,8 +321,15 @@ func resume(seg *segment, pos, end int64) (int64, LSN) {
 	return 0, 0
 }
 
-// beyond notes damaged files behind the log: a head whose header is damaged.
+// beyond notes damage that replay has not met: files that are cut short behind what is
+// in them, and behind the log a head whose header is damaged.
 func (r *recovery) beyond() {
+	for _, f := range slices.Concat(r.v.segs, r.v.cold) { // whatever of it was used
+		part := r.c.index(f.id) >= 0 || slices.ContainsFunc(r.cold, func(c coldRef) bool { return c.id == f.id })
+		if f.cut != nil && part && !slices.ContainsFunc(r.damage, func(d *damage) bool { return d.file == segName(f.id) }) {
+			r.damage = append(r.damage, &damage{segName(f.id), -1, f.cut})
+		}
+	}
 	for i := range r.v.segs {
 		f := &r.v.segs[i]
 		if f.err != nil && !errors.Is(f.err, errUnbegun) && f.id > r.highest() {

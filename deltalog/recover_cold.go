@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 
@@ -208,18 +209,23 @@ func (s *Store) applyCold(v *logSurvey, refs []coldRef, x *index) (bad []*damage
 		if err != nil {
 			return bad, err
 		}
-		last := int64(segHeaderSize)
-		err = scanCold(file, &f.hdr, segHeaderSize, int64(ref.end), func(fr *frame, at loc) error {
-			last = int64(at.off) + int64(at.size)
-			if fr.typ.record() {
-				all = append(all, coldFrame{fr.lsn, fr.typ.tombstone(), i, at.off})
+		for from := int64(segHeaderSize); from < int64(ref.end); {
+			err = scanCold(file, &f.hdr, from, int64(ref.end), func(fr *frame, at loc) error {
+				from = int64(at.off) + int64(at.size)
+				if fr.typ.record() {
+					all = append(all, coldFrame{fr.lsn, fr.typ.tombstone(), i, at.off})
+				}
+				return nil
+			})
+			if err == nil || !errors.Is(err, errFrame) && !errors.Is(err, errTruncated) {
+				break
 			}
-			return nil
-		})
+			// What is behind is of use all the same: frames stand for themselves.
+			bad = append(bad, &damage{segName(ref.id), from, err})
+			from, err = nextFrame(file, &f.hdr, from+8, int64(ref.end)), nil
+		}
 		file.Close()
-		if errors.Is(err, errFrame) || errors.Is(err, errTruncated) {
-			bad = append(bad, &damage{segName(ref.id), last, err})
-		} else if err != nil {
+		if err != nil {
 			return bad, err
 		}
 	}
@@ -248,6 +254,20 @@ func (s *Store) applyCold(v *logSurvey, refs []coldRef, x *index) (bad []*damage
 		}
 	}
 	return bad, nil
+}
+
+// nextFrame returns where the next frame with a valid header begins in [from, end) of
+// a segment, end if there is none.
+func nextFrame(r io.ReaderAt, h *segHeader, from, end int64) int64 {
+	p := make([]byte, max(end-from, 0))
+	n, _ := r.ReadAt(p, from) // what cannot be read has no frames
+	for at := 0; at+frameHeaderSize <= n; at += 8 {
+		var f frame
+		if decodeFrameHeader(p[at:], h.salt, &f) == nil {
+			return from + int64(at)
+		}
+	}
+	return end
 }
 
 // coldReader reads frames of cold segments in any order. Neighbours mostly follow

@@ -68,8 +68,8 @@ func (s *scanner) bytes(off int64, n int) ([]byte, error) {
 }
 
 // fill makes buf reach from pos to at least to.
-func (s *scanner) fill(to int64) error {
-	to = min(max(to, s.pos+scanChunk), s.end)
+func (s *scanner) fill(least int64) error {
+	to := min(max(least, s.pos+scanChunk), s.end)
 	keep := 0
 	if s.pos >= s.start && s.pos < s.start+int64(len(s.buf)) {
 		keep = copy(s.buf, s.buf[s.pos-s.start:])
@@ -87,6 +87,9 @@ func (s *scanner) fill(to int64) error {
 	}
 	s.buf = s.buf[:keep+n]
 	if err == io.EOF {
+		if s.start+int64(len(s.buf)) >= least {
+			return nil
+		}
 		return errTruncated
 	}
 	return fmt.Errorf("read: %w", err)
