@@ -326,7 +326,7 @@ func resume(seg *segment, pos, end int64) (int64, LSN) {
 func (r *recovery) beyond() {
 	for _, f := range slices.Concat(r.v.segs, r.v.cold) { // whatever of it was used
 		part := r.c.index(f.id) >= 0 || slices.ContainsFunc(r.cold, func(c coldRef) bool { return c.id == f.id })
-		if f.cut != nil && part && !slices.ContainsFunc(r.damage, func(d *damage) bool { return d.file == segName(f.id) }) {
+		if f.cut != nil && part {
 			r.damage = append(r.damage, &damage{segName(f.id), -1, f.cut})
 		}
 	}
