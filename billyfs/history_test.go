@@ -34,10 +34,14 @@ type history struct {
 	onHost bool
 	step   int
 	snaps  map[string]*mem // what the snapshots of the tree hold
+	base   *mem            // what the tree was at the beginning
 }
 
 func newHistory(t *rapid.T, r *rig, want side) *history {
 	h := &history{T: t, tree: &treeSide{t: t, rig: r}, want: want, who: []Caller{root}, snaps: map[string]*mem{}}
+	if m, ok := want.(*mem); ok {
+		h.base = m.copy()
+	}
 	h.names = []string{"a", "b", "c", "d", "e", "f", "g", "l", "sub", "deep", "hard", "fifo", "h", "n07",
 		".", "..", strings.Repeat("x", 255), strings.Repeat("y", 256)}
 	h.meet(r.Root(), want.root())

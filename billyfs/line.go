@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"deltafs/deltalog"
@@ -148,11 +149,30 @@ func (t *Tree) snapshot(name string) (deltalog.Layer, error) {
 
 // Rollback makes the tree what a snapshot holds. What it was before is kept as
 // an automatic snapshot, whose name is returned. It is durable when Rollback
-// returns. Objects that the snapshot does not have are Stale from then on.
+// returns. Objects that the snapshot does not have are Stale from then on; those that
+// were changed since, and the directories of names that were, get a new mtime and ctime,
+// so that clients look again.
 func (t *Tree) Rollback(to string) (saved string, err error) {
-	const op = "rollback"
+	return t.goBack("rollback", to, func() (deltalog.LayerID, error) { return t.below(to) })
+}
+
+// Discard makes the tree what the base is, for good: all changes of the line are given
+// up, durably. Snapshots and other lines stay. What was changed, and is still there, gets
+// a new mtime and ctime, as with Rollback.
+func (t *Tree) Discard() error {
+	const op = "discard"
+	saved, err := t.goBack(op, t.line, func() (deltalog.LayerID, error) { return 0, nil })
+	if err != nil {
+		return err
+	}
+	return t.Drop(saved)
+}
+
+// goBack makes the line go on over the layer that find returns.
+func (t *Tree) goBack(op, to string, find func() (deltalog.LayerID, error)) (saved string, err error) {
 	at := time.Unix(0, t.now()).UTC().Format("20060102T150405.000Z")
 	t.stack.Lock()
+	was := t.live()
 	var l deltalog.Layer
 	var lsn LSN
 	for n := 0; ; n++ {
@@ -161,7 +181,7 @@ func (t *Tree) Rollback(to string) (saved string, err error) {
 			saved += fmt.Sprint("-", n)
 		}
 		lsn, err = again(func() (lsn LSN, err error) {
-			below, err := t.below(to)
+			below, err := find()
 			if err == nil {
 				l, lsn, err = t.store.Rollback(t.live(), below, saved)
 			}
@@ -180,7 +200,55 @@ func (t *Tree) Rollback(to string) (saved string, err error) {
 	if err != nil {
 		return "", layerFail(op, to, err)
 	}
-	return saved, t.Sync(lsn)
+	return saved, t.Sync(max(lsn, t.touchDiffering(op, was)))
+}
+
+// touchDiffering gives new times to what the live layer shows otherwise than another
+// one, or has other names in. What cannot be touched is seen by clients when what they
+// know of it has grown old.
+func (t *Tree) touchDiffering(op string, was deltalog.LayerID) (last LSN) {
+	seen := map[Ino]int64{} // the highest ctime that clients can know
+	err := t.store.Differing(was, t.live(), func(ino Ino, ctime int64) { seen[ino] = max(seen[ino], ctime) })
+	for ino, ctime := range seen {
+		lsn, terr := t.touch(op, ino, ctime)
+		if k := KindOf(terr); k != Stale && k != NotExist && err == nil { // those are not there any more
+			err = terr
+		}
+		last = max(last, lsn)
+	}
+	if err != nil {
+		t.log.Warn("not all that has changed has new times", "op", op, "line", t.line, "err", err)
+	}
+	return last
+}
+
+// touch gives an object an mtime and a ctime that are later than after. An object that has
+// the mtime of the base is not taken for changed by that.
+func (t *Tree) touch(op string, ino Ino, after int64) (LSN, error) {
+	set := t.lock(ino)
+	defer set.unlock()
+	u := t.begin(op, Caller{}, set)
+	s, err := t.load(u.node(ino))
+	if err != nil {
+		return 0, err
+	}
+	if s.dead() || s.rec == nil && ino&deltalog.Born != 0 {
+		return 0, fail(op, ino, Stale, nil)
+	}
+	e, err := u.edit(ino)
+	if err != nil {
+		return 0, err
+	}
+	if after < math.MaxInt64 {
+		e.stamp = max(e.stamp, after+1)
+	}
+	asBase := e.rec.Flags&deltalog.InodeBase != 0 && e.before.Mtime == e.rec.Base.Mtime
+	touched := e.rec.Flags & deltalog.InodeTouched
+	e.modified()
+	if e.rec.Flags |= touched; asBase {
+		e.rec.Flags |= deltalog.InodeTouched
+	}
+	return u.commit()
 }
 
 // Drop gives up a snapshot or another line, durably. What only it held is gone

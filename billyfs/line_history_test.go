@@ -9,15 +9,15 @@ import (
 	"pgregory.net/rapid"
 )
 
-// playLayers makes a snapshot, goes back to one, drops one, or lets the store
-// settle what that has left.
+// playLayers makes a snapshot, goes back to one, drops one, discards all changes, or
+// lets the store settle what that has left.
 func (h *history) playLayers() {
 	m, ok := h.want.(*mem)
 	if !ok { // a host knows nothing of the kind
 		return
 	}
 	what := rapid.IntRange(0, 9).Draw(h.T, "layers")
-	if len(h.snaps) == 0 && what > 3 {
+	if len(h.snaps) == 0 && what > 3 && what != 8 {
 		what = 0
 	}
 	switch {
@@ -35,6 +35,11 @@ func (h *history) playLayers() {
 			h.Fatalf("step %d: drop: %v", h.step, err)
 		}
 		delete(h.snaps, name)
+	case what < 9:
+		if err := h.tree.rig.Discard(); err != nil {
+			h.Fatalf("step %d: discard: %v", h.step, err)
+		}
+		h.went(m, h.base)
 	default:
 		h.settle()
 	}
@@ -58,7 +63,12 @@ func (h *history) rollback(m *mem, name string) {
 		h.Fatalf("step %d: rollback: %v", h.step, err)
 	}
 	h.snaps[saved] = m.copy()
-	m.top = h.snaps[name].copy().top
+	h.went(m, h.snaps[name])
+}
+
+// went makes the model what it was at a time.
+func (h *history) went(m, then *mem) {
+	m.top = then.copy().top
 	now := m.byID()
 	for _, p := range h.held {
 		id := p.want.(*memNode).id

@@ -231,3 +231,62 @@ func TestSnapshotsUnderLoad(t *testing.T) {
 		t.Errorf("%d layers are left: %v", n, r.store.Layers())
 	}
 }
+
+// TestRollbackTouches: what a rollback changes has a later mtime and ctime than clients
+// have seen, and so have the directories of names that come and go; what has not changed
+// keeps its times. None of that is a change of the base.
+func TestRollbackTouches(t *testing.T) {
+	r := newRig(t, newBase(t), filepath.Join(t.TempDir(), "s"))
+	defer r.close()
+	f, df, d := r.path("f"), r.path("d/f"), r.path("d")
+	if err := r.Snapshot("kept"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.WriteAt(root, f.Ino, []byte("other"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.Create(root, d.Ino, "new", CreateHow{}); err != nil {
+		t.Fatal(err)
+	}
+	was := map[string]Attr{"f": r.path("f"), "d": r.path("d")}
+	if _, err := r.Rollback("kept"); err != nil {
+		t.Fatal(err)
+	}
+	for name, old := range was {
+		if now := r.path(name); now.Mtime <= old.Mtime || now.Ctime <= old.Ctime || now.Ino != old.Ino {
+			t.Errorf("%s: mtime %d, ctime %d; clients have seen %d, %d", name, now.Mtime, now.Ctime, old.Mtime, old.Ctime)
+		}
+	}
+	if now := r.path("d/f"); now != df {
+		t.Errorf("what has not changed is %+v, was %+v", now, df)
+	}
+	if got, err := readAll(r.Tree, f.Ino); err != nil || strings.HasPrefix(got, "other") {
+		t.Errorf("f is %.20q, %v", got, err)
+	}
+	none := func(what string) {
+		t.Helper()
+		err := r.Status(func(s StatusEntry) error { return fmt.Errorf("%c %s", s.Code, s.Path) })
+		if err != nil {
+			t.Errorf("%s: there is a change: %v", what, err)
+		}
+	}
+	none("after a rollback")
+	if err := r.Snapshot("again"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Rollback("again"); err != nil {
+		t.Fatal(err)
+	}
+	none("after another one")
+	// Whoever sets the time makes it a change.
+	if _, err := r.SetAttr(root, f.Ino, SetAttr{Mtime: ptr(int64(12345))}); err != nil {
+		t.Fatal(err)
+	}
+	var codes []string
+	if err := r.Status(func(s StatusEntry) error { codes = append(codes, string(rune(s.Code))+" "+s.Path); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(codes) != 1 || codes[0] != "m f" {
+		t.Errorf("after a change of the time: %q", codes)
+	}
+}

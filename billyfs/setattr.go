@@ -115,7 +115,10 @@ func (e *edit) setTimes(s SetAttr) {
 		e.rec.Mtime = e.stamp
 	case s.Mtime != nil:
 		e.rec.Mtime = *s.Mtime
+	default:
+		return
 	}
+	e.rec.Flags &^= deltalog.InodeTouched
 }
 
 // dropVerifier ends the time in which a repeated exclusive create succeeds.

@@ -230,7 +230,7 @@ func (c *changes) contentChanged(ino Ino, r *deltalog.Inode) bool {
 // attrChanged compares a record with the base. A directory's times are left
 // out: they follow its names.
 func (c *changes) attrChanged(ino Ino, r *deltalog.Inode) bool {
-	if r.Mode&TypeMask != TypeDir && r.Mtime != r.Base.Mtime {
+	if r.Mode&TypeMask != TypeDir && r.Mtime != r.Base.Mtime && r.Flags&deltalog.InodeTouched == 0 {
 		return true
 	}
 	a, err := c.t.base.Attr(ino)

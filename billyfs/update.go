@@ -142,7 +142,10 @@ func (u *update) origin(ino Ino) error {
 func (e *edit) changed() { e.rec.Ctime = e.stamp }
 
 // modified moves mtime and ctime forward: content or names have changed.
-func (e *edit) modified() { e.rec.Mtime, e.rec.Ctime = e.stamp, e.stamp }
+func (e *edit) modified() {
+	e.rec.Mtime, e.rec.Ctime = e.stamp, e.stamp
+	e.rec.Flags &^= deltalog.InodeTouched
+}
 
 // enter gives a name in a directory to an inode, whatever was there before.
 func (u *update) enter(n *name, ino Ino, typ uint32) {

@@ -280,7 +280,7 @@ func (w *life) randomRestack() []edit {
 	case p < 8:
 		return []edit{{kind: "fork", l: w.views, from: pick(frozen)}}
 	}
-	return []edit{{kind: "rollback", l: pick(lives), from: pick(frozen), off: int64(w.views)}}
+	return []edit{{kind: "rollback", l: pick(lives), from: pick(append(frozen, noLayer)), off: int64(w.views)}}
 }
 
 // settle makes the store settle, a bit or in whole.

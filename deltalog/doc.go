@@ -199,7 +199,8 @@
 //	160 - symlink target
 //
 // Flags: 1 dead, 2 has a verifier, 4 has a fingerprint, 8 there is no such inode (it
-// hides that of a layer below; all else is zero).
+// hides that of a layer below; all else is zero), 16 the times are set so that clients look
+// again, and are no change.
 //
 // Layer record: parent layer u32 (0: none), flags u32 (1 frozen, 2 made by a
 // rollback), view id u64, created u64, highest layer that there ever was u32 (of

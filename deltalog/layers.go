@@ -3,6 +3,7 @@ package deltalog
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // MaxDepth is how many layers may lie on top of each other: each costs a look
@@ -61,16 +62,19 @@ func (s *Store) Fork(from LayerID, name string, view uint64) (Layer, LSN, error)
 	})
 }
 
-// Rollback makes a line go on from a frozen layer: what it was is kept as the
-// automatic snapshot save. It is one batch, as Snapshot is, and returns the layer
-// that the line goes on in.
+// Rollback makes a line go on from a frozen layer, or, if to is 0, from nothing: what
+// it was is kept as the automatic snapshot save. It is one batch, as Snapshot is, and
+// returns the layer that the line goes on in.
 func (s *Store) Rollback(line, to LayerID, save string) (Layer, LSN, error) {
 	return s.restack("rollback", func(t *layerTree, b *Batch) (Layer, error) {
 		if save == "" {
 			return Layer{}, errors.New("what was has no name")
 		}
 		l, err := t.line(line)
-		if err = errors.Join(err, t.frozen(to)); err != nil {
+		if to != noLayer {
+			err = errors.Join(err, t.frozen(to))
+		}
+		if err != nil {
 			return Layer{}, err
 		}
 		return t.freeze(b, l, save, LayerAuto, to, s.o.now().UnixNano())
@@ -171,16 +175,16 @@ func (t *layerTree) freeze(b *Batch, l *layerNode, name string, flags uint32, pa
 	if err := t.free(name); err != nil {
 		return Layer{}, err
 	}
-	line := Layer{Name: l.Name, View: l.View, Created: now}
+	line := Layer{Name: l.Name, View: l.View, Created: l.Created}
 	was := l.Layer
-	was.Name, was.Flags = name, LayerFrozen|flags
+	was.Name, was.Flags, was.Created = name, LayerFrozen|flags, now
 	b.Layer(was)
 	return t.stack(b, parent, line)
 }
 
-// stack makes a new layer over parent.
+// stack makes a new layer over parent, which may be none.
 func (t *layerTree) stack(b *Batch, parent LayerID, l Layer) (Layer, error) {
-	if len(t.layers[parent].chain) >= MaxDepth {
+	if parent != noLayer && len(t.layers[parent].chain) >= MaxDepth {
 		return Layer{}, ErrDepth
 	}
 	l.ID, l.Parent = t.next(parent), parent
@@ -200,6 +204,40 @@ func (t *layerTree) remove(b *Batch, id LayerID) {
 			return
 		}
 	}
+}
+
+// Differing calls fn for each inode that one of two layers shows by records which the
+// other does not see: of the inode, or of names in it. An inode can come more than
+// once; ctime is that of a record, 0 for names. Layers that are folded meanwhile may be
+// left out. fn must not call the store.
+func (s *Store) Differing(a, b LayerID, fn func(ino Ino, ctime int64)) error {
+	chains := [2][]LayerID{s.x.chain(a), s.x.chain(b)}
+	for i, chain := range chains {
+		for _, l := range chain {
+			if slices.Contains(chains[1-i], l) {
+				break // what is below is below both
+			}
+			from, to := keyOfLayer(l), prefixEnd(keyOfLayer(l))
+			var bad error
+			err := s.x.each(tableInode, from, to, func(p pair) bool {
+				r, err := decodeInode(valueRecord(p.val))
+				if bad = err; bad == nil {
+					fn(keyIno(p.key), r.Ctime)
+				}
+				return bad == nil
+			})
+			if err == nil && bad == nil {
+				err = s.x.each(tableEntry, from, to, func(p pair) bool {
+					fn(keyIno(p.key), 0)
+					return true
+				})
+			}
+			if err = errors.Join(err, bad); err != nil {
+				return s.fault("read", err)
+			}
+		}
+	}
+	return nil
 }
 
 // RemoveEntry makes b take a name out of a directory: it hides what a layer

@@ -50,6 +50,7 @@ const (
 	InodeVerifier                    // Verifier holds that of an exclusive create
 	InodeBase                        // Base holds a fingerprint
 	inodeGone                        // there is none: hides the record of a layer below
+	InodeTouched                     // that Mtime is not the base's is no change: clients shall look again
 )
 
 // Fingerprint is what the base said of an object when it was first changed.
@@ -109,7 +110,7 @@ type Layer struct {
 	Parent  LayerID // that it lies over; 0: none, the layer is all there is
 	Flags   uint32
 	View    uint64 // id of the live line that handles name
-	Created int64  // nanoseconds since 1970 UTC
+	Created int64  // of the line, or the snapshot; nanoseconds since 1970 UTC
 	Name    string // of the live line or the snapshot; empty: nobody asks for it by itself
 
 	highest LayerID // no layer up to this one, but those that there are, will ever be

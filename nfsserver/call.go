@@ -140,7 +140,7 @@ type object struct {
 func (c *call) resolve(fh []byte) (object, error) {
 	e := c.s.find(fh)
 	if e == nil {
-		return object{}, handle.ErrBad
+		return object{}, c.s.unknown(fh)
 	}
 	h, err := e.codec.Parse(fh)
 	if err != nil {

@@ -120,11 +120,11 @@ func TestDurability(t *testing.T) {
 			{"REMOVE", atonce, wire.ProcRemove, &wire.RemoveArgs{Object: at(root, "m")}},
 			{"RMDIR", atonce, wire.ProcRmdir, &wire.RemoveArgs{Object: at(root, "d")}},
 		} {
-			before, was := w.at(), s.exports[0].last.Load()
+			before, was := w.at(), s.all()[0].last.Load()
 			var r wire.WccRes // the status is what counts
 			d.nfs(k.proc, k.a, &statusOnly{&r.Status})
 			d.want(k.what, r.Status)
-			last := billyfs.LSN(s.exports[0].last.Load())
+			last := billyfs.LSN(s.all()[0].last.Load())
 			if k.kind != data && uint64(last) == was {
 				t.Errorf("%s has changed nothing", k.what)
 			}
@@ -195,7 +195,7 @@ func TestVerifier(t *testing.T) {
 	if r := commit(); r.Status != wire.OK || r.Verifier == first.Verifier {
 		t.Errorf("after a sync that failed the verifier is the same: %+v", r)
 	}
-	other, err := New(Options{Exports: []Export{s.exports[0].Export}})
+	other, err := New(Options{Exports: []Export{s.all()[0].Export}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func (c *call) mnt(d *wire.XDR) {
 // below one.
 func (s *Server) mounted(p string) (object, error) {
 	var e *export
-	for _, x := range s.exports {
+	for _, x := range s.all() {
 		if x.holds(p) && (e == nil || len(x.Name) > len(e.Name)) {
 			e = x
 		}
@@ -170,7 +170,7 @@ func (c *call) mountExport(*wire.XDR) {
 	for _, p := range c.s.o.Access.Allow {
 		groups = append(groups, p.String())
 	}
-	for _, e := range c.s.exports {
+	for _, e := range c.s.all() {
 		r.Exports = append(r.Exports, wire.ExportEntry{Dir: e.Name, Groups: groups})
 	}
 	c.b = r.Append(c.b)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"deltafs/billyfs"
 	"deltafs/nfsserver/rpc"
 	"deltafs/nfsserver/wire"
 )
@@ -249,5 +250,58 @@ func TestRegister(t *testing.T) {
 	want := mappingsOf(2049)
 	if !slices.Equal(f.set, want) || !slices.Equal(f.unset, want) {
 		t.Errorf("set %+v, unset %+v, want %+v", f.set, f.unset, want)
+	}
+}
+
+// TestLinesComeAndGo: a fork can be mounted as soon as it is there, beside the line that
+// it comes from; when it goes, its handles are stale and those of main are not, and a
+// handle that nobody has made is bad.
+func TestLinesComeAndGo(t *testing.T) {
+	d := newDisk(t, "")
+	r := serveDisks(t, Options{Access: Access{TrustLoopback: true}}, map[string]*disk{"/": d})
+	c := r.dial()
+	main := c.lookup(c.mount("/"), "hello")
+	if err := d.tree.Fork("other", ""); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := billyfs.Open(d.fs, d.store, billyfs.Options{Line: "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	e := d.export("/@other")
+	e.FS = tree
+	r.s.Add(e)
+	fork := c.lookup(c.mount("/@other"), "hello")
+	if bytes.Equal(fork, main) {
+		t.Fatal("a file has the same handle in two lines")
+	}
+	if a, b := c.getattr(fork), c.getattr(main); a.FSID == b.FSID || a.FileID != b.FileID {
+		t.Errorf("file systems %x and %x, files %x and %x", a.FSID, b.FSID, a.FileID, b.FileID)
+	}
+	if !bytes.Equal(c.lookup(c.mount("/@other/dir"), "one"), c.lookup(c.mount("/@other"), "dir/one")) {
+		t.Error("a directory of a fork that is mounted has another handle")
+	}
+	status := func(fh []byte) wire.Status {
+		var g wire.GetattrRes
+		c.nfs(wire.ProcGetattr, &wire.ObjectArgs{Object: fh}, &g)
+		return g.Status
+	}
+	r.s.Remove("/@other")
+	forged := bytes.Clone(fork)
+	forged[len(forged)-1] ^= 1
+	for what, s := range map[string][2]wire.Status{
+		"a handle of main":              {status(main), wire.OK},
+		"a handle of the fork":          {status(fork), wire.ErrStale},
+		"a handle that nobody has made": {status(forged), wire.ErrBadHandle},
+	} {
+		if s[0] != s[1] {
+			t.Errorf("%s: %v, want %v", what, s[0], s[1])
+		}
+	}
+	var m wire.MntRes
+	c.do(wire.ProgMount, wire.MountProcMnt, &wire.MntArgs{Path: []byte("/@other")}, &m)
+	if m.Status != wire.MntErrNoEnt {
+		t.Errorf("MNT of a fork that is gone: %v", m.Status)
 	}
 }

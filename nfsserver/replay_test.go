@@ -190,7 +190,7 @@ func TestRetransmitInProgress(t *testing.T) {
 // mustHandle is the handle of the root of the first export.
 func mustHandle(t testing.TB, s *Server) []byte {
 	t.Helper()
-	e := s.exports[0]
+	e := s.all()[0]
 	h, err := e.handle(nil, e.FS.Root())
 	if err != nil {
 		t.Fatal(err)

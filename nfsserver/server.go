@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"net"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +27,7 @@ const (
 
 // Export is a tree that clients can mount.
 type Export struct {
-	Name    string // "/", or "/" and one name
+	Name    string // "/", or "/" and one name; of a fork, that and "@" and its name as another one
 	FS      FS
 	StoreID [16]byte
 	MACKey  [32]byte // of the store; makes handles that nobody else can
@@ -47,7 +49,8 @@ type Options struct {
 // concurrently.
 type Server struct {
 	o        Options
-	exports  []*export
+	adding   sync.Mutex // one Add or Remove at a time
+	exports  atomic.Pointer[[]*export]
 	verifier atomic.Uint64 // of writes: another one after each start and each failed sync
 	replays  replays
 	mounts   mounts
@@ -69,10 +72,15 @@ func New(o Options) (*Server, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o}
+	s.exports.Store(new([]*export))
 	now := time.Now()
+	recalled := map[[16]byte]bool{} // tags are those of a store, whatever the view
 	for _, e := range o.Exports {
-		x := &export{Export: e, codec: handle.New(e.StoreID, e.FS.View(), e.MACKey)}
-		s.exports = append(s.exports, x)
+		s.Add(e)
+		if recalled[e.StoreID] {
+			continue
+		}
+		recalled[e.StoreID] = true
 		if err := e.FS.Tags(func(tag []byte) { s.replays.recall(tag, now) }); err != nil {
 			// A damaged store is served all the same, read-only.
 			o.Log.Warn("which calls were carried out before is not known", "export", e.Name, "error", err)
@@ -83,6 +91,32 @@ func New(o Options) (*Server, error) {
 		MaxRecord: maxRecord, Opened: s.opened, Log: o.Log,
 	})
 	return s, nil
+}
+
+// all returns the exports as they are now.
+func (s *Server) all() []*export { return *s.exports.Load() }
+
+// Add exports another tree from now on, in the place of one of the same name if
+// there is one.
+func (s *Server) Add(e Export) {
+	s.adding.Lock()
+	defer s.adding.Unlock()
+	x := &export{Export: e, codec: handle.New(e.StoreID, e.FS.View(), e.MACKey)}
+	now := append(s.without(e.Name), x)
+	s.exports.Store(&now)
+}
+
+// Remove ends an export: its handles are stale from then on. Calls that are under way
+// may still reach the file system.
+func (s *Server) Remove(name string) {
+	s.adding.Lock()
+	defer s.adding.Unlock()
+	now := s.without(name)
+	s.exports.Store(&now)
+}
+
+func (s *Server) without(name string) []*export {
+	return slices.DeleteFunc(slices.Clone(s.all()), func(e *export) bool { return e.Name == name })
 }
 
 // Serve answers the connections of l until ctx ends: then it takes no more
@@ -142,12 +176,23 @@ func (s *Server) answer(from *client, record, reply []byte) []byte {
 
 // find returns the export that a handle belongs to.
 func (s *Server) find(fh []byte) *export {
-	for _, e := range s.exports {
+	for _, e := range s.all() {
 		if e.codec.Owns(fh) {
 			return e
 		}
 	}
 	return nil
+}
+
+// unknown says what is wrong with a handle that belongs to no export: it may be of a
+// fork that is no more.
+func (s *Server) unknown(fh []byte) error {
+	for _, e := range s.all() {
+		if e.codec.Related(fh) {
+			return &billyfs.Error{Op: "resolve", Path: "a fork that was dropped", Kind: billyfs.Stale}
+		}
+	}
+	return handle.ErrBad
 }
 
 // changed notes the newest change of an export, for COMMIT.

@@ -22,11 +22,21 @@ import (
 // socket (mode 0600) is the user who runs the server, or root.
 //
 //	GET  /v1/info    the summary that "info --json" prints
-//	GET  /v1/status  one change a line, as "status --json" prints them; the
+//	GET  /v1/status?fork=LINE
+//	                 one change a line, as "status --json" prints them; the
 //	                 last line is {"end":true}, or {"error":"..."}
 //	POST /v1/clean?dead=FRACTION
 //	                 cleans; one line of progress for each segment that is freed,
 //	                 the last with "end":true, or with "error"
+//	GET  /v1/list    lines and snapshots, as "list --json" prints them
+//	POST /v1/snapshot?name=NAME&fork=LINE
+//	POST /v1/rollback?name=SNAPSHOT&fork=LINE
+//	POST /v1/fork?name=NAME&from=SNAPSHOT&fork=LINE
+//	POST /v1/drop?name=NAME
+//	POST /v1/discard?fork=LINE
+//	                 as the commands of these names; fork is main if it is left
+//	                 out, from the line as it is. A rollback answers {"saved": NAME},
+//	                 a discard {"changes": N}
 //	POST /v1/stop    ends the server as SIGTERM does
 //
 // Errors are a status code and {"error": "..."}.
@@ -126,7 +136,11 @@ func (c *control) close() error {
 func (s *server) routes(e *export) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/info", func(w http.ResponseWriter, _ *http.Request) { s.handleInfo(w, e) })
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { handleStatus(w, e) })
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { handleStatus(w, r, e) })
+	mux.HandleFunc("GET /v1/list", func(w http.ResponseWriter, _ *http.Request) { reply(w, listLines(e.store)) })
+	for _, do := range verbs {
+		mux.HandleFunc("POST /v1/"+do, func(w http.ResponseWriter, r *http.Request) { handleVerb(w, r, e, do) })
+	}
 	mux.HandleFunc("POST /v1/clean", func(w http.ResponseWriter, r *http.Request) { handleClean(w, r, e) })
 	mux.HandleFunc("POST /v1/stop", s.handleStop)
 	return mux
@@ -144,10 +158,26 @@ func (s *server) handleInfo(w http.ResponseWriter, e *export) {
 	reply(w, r)
 }
 
-func handleStatus(w http.ResponseWriter, e *export) {
+// handleVerb changes lines and snapshots.
+func handleVerb(w http.ResponseWriter, r *http.Request, e *export, do string) {
+	q := r.URL.Query()
+	d, err := e.lines.change(verb{Do: do, Name: q.Get("name"), Fork: q.Get("fork"), From: q.Get("from")})
+	if err != nil {
+		replyError(w, err)
+		return
+	}
+	reply(w, d)
+}
+
+func handleStatus(w http.ResponseWriter, r *http.Request, e *export) {
+	t, err := e.lines.tree(r.URL.Query().Get("fork"))
+	if err != nil {
+		replyError(w, err)
+		return
+	}
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	err := e.tree.Status(func(c billyfs.StatusEntry) error { return enc.Encode(changeOf(c)) })
+	err = t.Status(func(c billyfs.StatusEntry) error { return enc.Encode(changeOf(c)) })
 	end := statusEnd{End: err == nil}
 	if err != nil {
 		end.Error = err.Error()

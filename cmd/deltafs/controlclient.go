@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -80,9 +81,26 @@ func (r *remote) info(ctx context.Context) (info storeInfo, err error) {
 	return info, err
 }
 
-// status calls fn for every change. A reply that ends early is an error.
-func (r *remote) status(ctx context.Context, fn func(change) error) error {
-	return r.call(ctx, http.MethodGet, "/v1/status", func(body io.Reader) error {
+// list returns lines and snapshots.
+func (r *remote) list(ctx context.Context) (list []lineInfo, err error) {
+	err = r.call(ctx, http.MethodGet, "/v1/list", func(body io.Reader) error {
+		return json.NewDecoder(body).Decode(&list)
+	})
+	return list, err
+}
+
+// change asks for a change of lines and snapshots.
+func (r *remote) change(ctx context.Context, v verb) (d done, err error) {
+	q := url.Values{"name": {v.Name}, "fork": {v.Fork}, "from": {v.From}}
+	err = r.call(ctx, http.MethodPost, "/v1/"+v.Do+"?"+q.Encode(), func(body io.Reader) error {
+		return json.NewDecoder(body).Decode(&d)
+	})
+	return d, err
+}
+
+// status calls fn for every change of a line. A reply that ends early is an error.
+func (r *remote) status(ctx context.Context, fork string, fn func(change) error) error {
+	return r.call(ctx, http.MethodGet, "/v1/status?fork="+url.QueryEscape(fork), func(body io.Reader) error {
 		sc := bufio.NewScanner(body)
 		sc.Buffer(nil, 1<<20)
 		for sc.Scan() {

@@ -51,7 +51,8 @@ func newRoot(u *ui) *cobra.Command {
 		return &fault{Err: err, Code: exitUsage, Hint: c.CommandPath() + " --help"}
 	})
 	root.AddCommand(newServe(u), newMount(u), newUmount(u), newInfo(u), newStatus(u),
-		newClean(u), newFsck(u), newDump(u), newVersion(u), newExitCodes())
+		newList(u), newClean(u), newFsck(u), newDump(u), newVersion(u), newExitCodes())
+	root.AddCommand(newVerbs(u)...)
 	return root
 }
 

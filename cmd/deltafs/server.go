@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,7 +63,8 @@ type export struct {
 	made  bool // the store was made by this server
 	store *deltalog.Store
 	base  *rootfs.FS
-	tree  *billyfs.Tree
+	lines *lines
+	tree  *billyfs.Tree // of the line main
 	ctl   *control
 	level atomic.Int32 // threshold that is reached
 }
@@ -107,10 +109,27 @@ func (e *export) open(log *slog.Logger) (err error) {
 	if e.base, err = rootfs.Open(e.Base); err != nil {
 		return &fault{Op: "open", Path: e.Base, Err: bare(err), Code: exitBase}
 	}
-	if e.tree, err = billyfs.Open(e.base, e.store, billyfs.Options{Immutable: e.Immutable, Log: log}); err != nil {
+	e.lines = newLines(e.base, e.store, billyfs.Options{Immutable: e.Immutable, Log: log})
+	if e.tree, err = e.lines.tree(""); err != nil {
 		return &fault{Op: "open", Path: e.Base, Err: err}
 	}
 	return nil
+}
+
+// exportOf is a line of e as clients mount it.
+func (e *export) exportOf(line string, t *billyfs.Tree) nfsserver.Export {
+	return nfsserver.Export{
+		Name: e.pathOf(line), FS: t, StoreID: e.store.ID(), MACKey: e.store.Key("handle"), Statfs: e.statfs,
+	}
+}
+
+// pathOf is the path by which clients mount a line of e: of a fork, that of main with
+// "@" and the fork's name behind it.
+func (e *export) pathOf(line string) string {
+	if line == billyfs.MainLine {
+		return e.Name
+	}
+	return path.Join(e.Name, "@"+line)
 }
 
 func (s *server) openEngine() (err error) {
@@ -122,11 +141,22 @@ func (s *server) openEngine() (err error) {
 	} else {
 		o := nfsserver.Options{Sync: s.cfg.Sync, Access: s.cfg.Access, Trace: s.cfg.Trace, Log: s.cfg.Log}
 		for _, e := range s.exports {
-			o.Exports = append(o.Exports, nfsserver.Export{
-				Name: e.Name, FS: e.tree, StoreID: e.store.ID(), MACKey: e.store.Key("handle"), Statfs: e.statfs,
-			})
+			for _, line := range append([]string{billyfs.MainLine}, e.lines.forks()...) {
+				t, err := e.lines.tree(line)
+				if err != nil {
+					return &fault{Op: "open", Path: e.Store, Err: err}
+				}
+				o.Exports = append(o.Exports, e.exportOf(line, t))
+			}
 		}
-		s.nfs, err = nfsserver.New(o)
+		var n *nfsserver.Server
+		if n, err = nfsserver.New(o); err == nil {
+			s.nfs = n
+			for _, e := range s.exports {
+				e.lines.added = func(line string, t *billyfs.Tree) { n.Add(e.exportOf(line, t)) }
+				e.lines.removed = func(line string) { n.Remove(e.pathOf(line)) }
+			}
+		}
 	}
 	if err != nil {
 		return &fault{Op: "serve", Path: s.exports[0].Base, Err: err}
@@ -183,8 +213,8 @@ func (s *server) close() error {
 		if e.ctl != nil {
 			closing(e.ctl.close())
 		}
-		if e.tree != nil {
-			closing(e.tree.Close())
+		if e.lines != nil {
+			closing(e.lines.close())
 		}
 		if e.base != nil {
 			closing(e.base.Close())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -9,6 +10,7 @@ import (
 
 	"deltafs/billyfs"
 	"deltafs/billyfs/rootfs"
+	"deltafs/deltalog"
 )
 
 // change is one changed path, as "status --json" and the control socket give it.
@@ -35,6 +37,7 @@ that the base has changed underneath the change.`
 
 func newStatus(u *ui) *cobra.Command {
 	var asJSON bool
+	var fork string
 	c := &cobra.Command{
 		Use:   "status [STORE]",
 		Short: "List the changed paths",
@@ -49,7 +52,7 @@ func newStatus(u *ui) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return eachChange(c.Context(), dir, func(ch change) error {
+			return eachChange(c.Context(), dir, fork, func(ch change) error {
 				if asJSON {
 					return u.json(ch)
 				}
@@ -57,21 +60,36 @@ func newStatus(u *ui) *cobra.Command {
 			})
 		},
 	}
+	forkFlag(c, &fork)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line")
 	return c
 }
 
 // eachChange asks the server of a store, or else the store itself.
-func eachChange(ctx context.Context, dir string, fn func(change) error) error {
+func eachChange(ctx context.Context, dir, fork string, fn func(change) error) error {
 	if r, ok := dialServer(ctx, dir); ok {
-		return r.status(ctx, fn)
+		return r.status(ctx, fork, fn)
 	}
-	log := slog.New(slog.DiscardHandler)
-	s, err := openAtRest(dir, log)
+	return withLines(dir, deltalog.Options{ReadOnly: true}, func(ls *lines) error {
+		tree, err := ls.tree(fork)
+		if err != nil {
+			return err
+		}
+		return tree.Status(func(e billyfs.StatusEntry) error { return fn(changeOf(e)) })
+	})
+}
+
+// withLines calls fn with the lines of a store at rest.
+func withLines(dir string, o deltalog.Options, fn func(*lines) error) (err error) {
+	if err := storeExists(dir); err != nil {
+		return err
+	}
+	o.Log = slog.New(slog.DiscardHandler)
+	s, err := deltalog.Open(dir, o)
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { err = errors.Join(err, s.Close()) }()
 	dirBase, err := realBase(s.Label(baseLabel))
 	if err != nil {
 		return err
@@ -81,12 +99,9 @@ func eachChange(ctx context.Context, dir string, fn func(change) error) error {
 		return &fault{Op: "open", Path: dirBase, Err: bare(err), Code: exitBase}
 	}
 	defer base.Close()
-	tree, err := billyfs.Open(base, s, billyfs.Options{Log: log})
-	if err != nil {
-		return &fault{Op: "open", Path: dirBase, Err: err}
-	}
-	defer tree.Close()
-	return tree.Status(func(e billyfs.StatusEntry) error { return fn(changeOf(e)) })
+	ls := newLines(base, s, billyfs.Options{Log: o.Log})
+	defer ls.close()
+	return fn(ls)
 }
 
 // line is the change for people.

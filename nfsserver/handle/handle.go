@@ -110,6 +110,11 @@ func (c *Codec) Owns(b []byte) bool {
 	return len(b) == Size && bytes.Equal(b[storeAt:viewAt], c.store[:]) && binary.LittleEndian.Uint64(b[viewAt:]) == c.view
 }
 
+// Related tells whether b is a handle of this store, whatever its view.
+func (c *Codec) Related(b []byte) bool {
+	return len(b) == Size && bytes.Equal(b[storeAt:viewAt], c.store[:]) && c.checked(b)
+}
+
 // Parse returns the identity in b. Its errors wrap ErrBad and say what is
 // wrong: length, version, another store or view, or the MAC.
 func (c *Codec) Parse(b []byte) (billyfs.Handle, error) {

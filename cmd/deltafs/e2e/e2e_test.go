@@ -91,6 +91,12 @@ func TestWear(t *testing.T) {
 	g.run("wear.sh")
 }
 
+// TestLines goes back to snapshots and forks under a client that caches what it knows.
+func TestLines(t *testing.T) {
+	t.Parallel()
+	newGuest(t).run("lines.sh")
+}
+
 // TestFull fills the disk that the store is on, and then a store up to its limit:
 // what was acknowledged stays, removing works, and space comes back.
 func TestFull(t *testing.T) {

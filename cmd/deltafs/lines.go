@@ -1,0 +1,208 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-git/go-billy/v5"
+
+	"deltafs/billyfs"
+	"deltafs/deltalog"
+)
+
+// lines are the live lines of a store, main and its forks, and what is done with
+// them and with snapshots: for a server and for a store at rest alike.
+type lines struct {
+	base  billy.Filesystem
+	store *deltalog.Store
+	o     billyfs.Options
+	// added and removed are told of lines that begin and end; nil: nobody is.
+	added   func(name string, t *billyfs.Tree)
+	removed func(name string)
+
+	mu    sync.Mutex // one change at a time
+	trees map[string]*billyfs.Tree
+	ended []*billyfs.Tree // calls may still be in them
+}
+
+func newLines(base billy.Filesystem, store *deltalog.Store, o billyfs.Options) *lines {
+	return &lines{base: base, store: store, o: o, trees: map[string]*billyfs.Tree{}}
+}
+
+// tree returns the tree of a line, main if the name is empty. It is closed with the
+// others.
+func (ls *lines) tree(name string) (*billyfs.Tree, error) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return ls.treeLocked(name)
+}
+
+func (ls *lines) treeLocked(name string) (*billyfs.Tree, error) {
+	name = cmp.Or(name, billyfs.MainLine)
+	if t := ls.trees[name]; t != nil {
+		return t, nil
+	}
+	o := ls.o
+	o.Line = name
+	t, err := billyfs.Open(ls.base, ls.store, o)
+	if err != nil {
+		return nil, err
+	}
+	ls.trees[name] = t
+	return t, nil
+}
+
+// forks returns the names of all lines but main, in order.
+func (ls *lines) forks() (names []string) {
+	for _, l := range ls.store.Layers() {
+		if l.Live() && l.Name != billyfs.MainLine {
+			names = append(names, l.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// verb is one change of lines and snapshots, as a command line or a call of the
+// control socket asks for it.
+type verb struct {
+	Do   string // one of verbs
+	Name string // all but discard
+	Fork string // the line that it is about; empty: main
+	From string // fork: the snapshot to begin with; empty: the line as it is now
+}
+
+// verbs are the names of all.
+var verbs = []string{"snapshot", "rollback", "fork", "drop", "discard"}
+
+// done is what a verb has done.
+type done struct {
+	Saved   string `json:"saved,omitempty"` // rollback: what the line was before
+	Changes int    `json:"changes"`         // discard: how many paths were changed
+}
+
+func (ls *lines) change(v verb) (d done, err error) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	line := v.Fork
+	if v.Do == "drop" && v.Name == line {
+		line = "" // another line gives it up
+	}
+	t, err := ls.treeLocked(line)
+	if err != nil {
+		return d, err
+	}
+	switch v.Do {
+	case "snapshot":
+		return d, t.Snapshot(v.Name)
+	case "rollback":
+		d.Saved, err = t.Rollback(v.Name)
+		return d, err
+	case "fork":
+		return d, ls.forkLocked(t, v)
+	case "drop":
+		return d, ls.dropLocked(t, v.Name)
+	case "discard":
+		err = t.Status(func(billyfs.StatusEntry) error {
+			d.Changes++
+			return nil
+		})
+		if err != nil {
+			return d, err
+		}
+		return d, t.Discard()
+	}
+	return d, errors.New("no such verb: " + quote(v.Do))
+}
+
+func (ls *lines) forkLocked(t *billyfs.Tree, v verb) error {
+	if err := t.Fork(v.Name, v.From); err != nil {
+		return err
+	}
+	if ls.added == nil {
+		return nil
+	}
+	f, err := ls.treeLocked(v.Name)
+	if err == nil {
+		ls.added(v.Name, f)
+	}
+	return err
+}
+
+func (ls *lines) dropLocked(t *billyfs.Tree, name string) error {
+	l, ok := ls.store.LayerNamed(name)
+	if err := t.Drop(name); err != nil {
+		return err
+	}
+	if !ok || !l.Live() {
+		return nil
+	}
+	if ls.removed != nil {
+		ls.removed(name)
+	}
+	if gone := ls.trees[name]; gone != nil {
+		ls.ended = append(ls.ended, gone)
+		delete(ls.trees, name)
+	}
+	return nil
+}
+
+func (ls *lines) close() error {
+	var errs []error
+	for _, t := range ls.trees {
+		errs = append(errs, t.Close())
+	}
+	for _, t := range ls.ended {
+		errs = append(errs, t.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// lineInfo is a line or a snapshot, as "list --json" and the control socket give it.
+type lineInfo struct {
+	Name    string `json:"name"`
+	Kind    string `json:"kind"`           // line or snapshot
+	Auto    bool   `json:"auto,omitempty"` // a snapshot that a rollback has made
+	Created string `json:"created"`
+	On      string `json:"on,omitempty"` // the snapshot that it is based on
+}
+
+// listLines lists lines first, main before all, then snapshots, oldest first.
+func listLines(s *deltalog.Store) []lineInfo {
+	byID := map[deltalog.LayerID]deltalog.Layer{}
+	layers := s.Layers()
+	for _, l := range layers {
+		byID[l.ID] = l
+	}
+	slices.SortStableFunc(layers, func(a, b deltalog.Layer) int {
+		switch {
+		case a.Live() != b.Live() && a.Live(), a.Live() && b.Live() && a.Name == billyfs.MainLine:
+			return -1
+		case a.Live() != b.Live(), a.Live() && b.Live() && b.Name == billyfs.MainLine:
+			return 1
+		case a.Live():
+			return strings.Compare(a.Name, b.Name)
+		}
+		return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.ID, b.ID))
+	})
+	list := []lineInfo{}
+	for _, l := range layers {
+		if l.Name == "" {
+			continue
+		}
+		i := lineInfo{Name: l.Name, Kind: "snapshot", Created: time.Unix(0, l.Created).UTC().Format(time.RFC3339Nano),
+			Auto: l.Flags&deltalog.LayerAuto != 0}
+		if l.Live() {
+			i.Kind = "line"
+		}
+		for at := l.Parent; at != 0 && i.On == ""; at = byID[at].Parent {
+			i.On = byID[at].Name
+		}
+		list = append(list, i)
+	}
+	return list
+}
