@@ -443,9 +443,6 @@ func (m *mover) data(f *frame, at loc) error {
 	if err != nil {
 		return err
 	}
-	if err != nil {
-		return err
-	}
 	if len(parts) == 0 {
 		m.died(f)
 		return nil
@@ -454,11 +451,18 @@ func (m *mover) data(f *frame, at loc) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range parts {
-		p := part{f: *f, data: bytes.Clone(data[e.off-f.offset:][:e.length]), from: at}
-		p.f.offset, p.f.length, p.f.payload = e.off, e.length, nil
-		m.parts = append(m.parts, p)
-		m.buf += int64(e.length)
+	most := uint64(MaxData)
+	if m.s.o.Cleaner.Compress {
+		most = joinPacked
+	}
+	for _, whole := range parts {
+		for off := whole.off; off < whole.end(); off += most {
+			e, _ := whole.clip(off, off+most)
+			p := part{f: *f, data: bytes.Clone(data[e.off-f.offset:][:e.length]), from: at}
+			p.f.offset, p.f.length, p.f.payload = e.off, e.length, nil
+			m.parts = append(m.parts, p)
+		}
+		m.buf += int64(whole.length)
 	}
 	if m.buf < moveBytes {
 		return nil
@@ -474,7 +478,8 @@ func (m *mover) died(f *frame) {
 }
 
 // joinMost is how much data of a file is put into one frame when what lies side by
-// side in the file is moved; what is compressed is read and expanded as a whole.
+// side in the file is moved; joinPacked, if it is to be compressed, for that is read and
+// expanded as a whole.
 const (
 	joinMost   = 256 << 10
 	joinPacked = 64 << 10
@@ -510,8 +515,7 @@ func (m *mover) writeParts() error {
 	return nil
 }
 
-// join copies ranges that touch as frames with the header f: one, but for what is
-// too long for one that is compressed.
+// join copies ranges that touch as one frame with the header f.
 func (m *mover) join(f *frame, parts []part) error {
 	data := parts[0].data
 	if len(parts) > 1 {
@@ -571,7 +575,8 @@ func (m *mover) headFor(f *frame, space int) (int, error) {
 	return k, s.beginCold(k)
 }
 
-// compress returns data compressed if that is wanted and saves an eighth or more.
+// compress returns data compressed if that is wanted and saves an eighth or more. The
+// result is valid until the next call.
 func (m *mover) compress(data []byte) []byte {
 	if !m.s.o.Cleaner.Compress || len(data) < packLeast || len(data) > joinPacked {
 		return nil

@@ -130,6 +130,26 @@ func TestCompress(t *testing.T) {
 	r.fsck()
 }
 
+// TestCompressLarge: what was written in one piece that is longer than what is compressed
+// at once is compressed in pieces.
+func TestCompressLarge(t *testing.T) {
+	r := newCleanRig(t, Options{Manual: true, SegmentSize: 4 * minSegment, Cleaner: CleanerOptions{Compress: true}})
+	ino := r.NewIno()
+	if err := r.write(ino, 0, bytes.Repeat([]byte("0123456789"), 20_000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(filler(r.Store, 77), filler(r.Store, 77), cleanHot(r.Store)); err != nil {
+		t.Fatal(err)
+	}
+	if _, packed, length := r.coldData(); packed < 4 || length < 200_000 {
+		t.Errorf("%d compressed frames, %d bytes", packed, length)
+	}
+	r.check()
+	r.reopen(true)
+	r.check()
+	r.fsck()
+}
+
 // TestHeld: who finds no room is held while it is cleaned for, and told to try
 // again when that takes long; then there is room.
 func TestHeld(t *testing.T) {
