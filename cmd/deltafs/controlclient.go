@@ -49,6 +49,11 @@ func dialServer(ctx context.Context, store string) (*remote, bool) {
 
 // call makes one call and hands the body of a good reply to fn.
 func (r *remote) call(ctx context.Context, method, path string, fn func(io.Reader) error) error {
+	return r.callFor(ctx, method, path, func(resp *http.Response) error { return fn(resp.Body) })
+}
+
+// callFor makes one call and hands a good reply to fn.
+func (r *remote) callFor(ctx context.Context, method, path string, fn func(*http.Response) error) error {
 	wrap := func(err error) error {
 		return &fault{Op: "ask the server of", Path: r.store, Err: err, Hint: "its log may say more"}
 	}
@@ -68,7 +73,7 @@ func (r *remote) call(ctx context.Context, method, path string, fn func(io.Reade
 		}
 		return wrap(errors.New(e.Error))
 	}
-	if err := fn(resp.Body); err != nil {
+	if err := fn(resp); err != nil {
 		return wrap(err)
 	}
 	return nil

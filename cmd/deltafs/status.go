@@ -33,11 +33,13 @@ there are changes, however large the base is. The codes are
   D  deleted            R  renamed (from -> to)   T  type changed
 
 A directory that was deleted is one line, whatever was in it. A conflict means
-that the base has changed underneath the change.`
+that the base has changed underneath the change. What systems leave behind (.nfs*, ._*,
+.DS_Store) stays out.`
 
 func newStatus(u *ui) *cobra.Command {
 	var asJSON bool
 	var fork string
+	var ignore []string
 	c := &cobra.Command{
 		Use:   "status [STORE]",
 		Short: "List the changed paths",
@@ -52,7 +54,14 @@ func newStatus(u *ui) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			skip, err := ignoring(ignore)
+			if err != nil {
+				return err
+			}
 			return eachChange(c.Context(), dir, fork, func(ch change) error {
+				if skip(ch.Path) {
+					return nil
+				}
 				if asJSON {
 					return u.json(ch)
 				}
@@ -61,6 +70,7 @@ func newStatus(u *ui) *cobra.Command {
 		},
 	}
 	forkFlag(c, &fork)
+	ignoreFlag(c, &ignore)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line")
 	return c
 }
