@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -135,13 +134,18 @@ func (r *remote) diff(ctx context.Context, w io.Writer, fork string, ignore []st
 		if _, err := io.Copy(w, resp.Body); err != nil {
 			return err
 		}
-		switch end := resp.Trailer.Get(diffTrailer); end {
-		case "ok":
-			return nil
-		case "":
-			return io.ErrUnexpectedEOF
-		default:
-			return fmt.Errorf("%s", end)
-		}
+		return ended(resp)
 	})
+}
+
+// ended says how the body of a reply has ended, once it is read.
+func ended(resp *http.Response) error {
+	switch end := resp.Trailer.Get(diffTrailer); end {
+	case "ok":
+		return nil
+	case "":
+		return io.ErrUnexpectedEOF
+	default:
+		return errors.New(end)
+	}
 }
