@@ -34,6 +34,8 @@ import (
 //	GET  /v1/export?form=tar|oci|tree&fork=LINE&ignore=PATTERN
 //	                 an archive, as "export" writes it; ended as a patch is, and
 //	                 with the trailer Deltafs-Exported, {"files":N,"bytes":N,...}
+//	GET  /v1/top?fork=LINE&n=N
+//	                 the largest files of the delta, as "top --json" prints them
 //	GET  /v1/list    lines and snapshots, as "list --json" prints them
 //	POST /v1/snapshot?name=NAME&fork=LINE
 //	POST /v1/rollback?name=SNAPSHOT&fork=LINE
@@ -145,6 +147,7 @@ func (s *server) routes(e *export) http.Handler {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { handleStatus(w, r, e) })
 	mux.HandleFunc("GET /v1/diff", func(w http.ResponseWriter, r *http.Request) { handleDiff(w, r, e) })
 	mux.HandleFunc("GET /v1/export", func(w http.ResponseWriter, r *http.Request) { handleExport(w, r, e) })
+	mux.HandleFunc("GET /v1/top", func(w http.ResponseWriter, r *http.Request) { handleTop(w, r, e) })
 	mux.HandleFunc("GET /v1/list", func(w http.ResponseWriter, _ *http.Request) { reply(w, listLines(e.store)) })
 	for _, do := range verbs {
 		mux.HandleFunc("POST /v1/"+do, func(w http.ResponseWriter, r *http.Request) { handleVerb(w, r, e, do) })
