@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"deltafs/deltalog"
@@ -40,7 +42,7 @@ func checkLineName(op, name string) error {
 func layerFail(op, name string, err error) error {
 	kind := storeKind(err)
 	switch {
-	case errors.Is(err, deltalog.ErrExists):
+	case errors.Is(err, deltalog.ErrExists), errors.Is(err, errChanged):
 		kind = Exist
 	case errors.Is(err, deltalog.ErrNoLayer):
 		kind = NotExist
@@ -166,6 +168,65 @@ func (t *Tree) Discard() error {
 		return err
 	}
 	return t.Drop(saved)
+}
+
+// Accept makes the tree what a fork of it is, durably, and gives up the fork's name: the
+// tree's own line goes on from there. Exist: the tree has changed since the fork was begun,
+// and so would lose something; the error names what. Whoever writes to the fork must
+// have stopped.
+func (t *Tree) Accept(fork *Tree) error {
+	const op = "accept"
+	if fork.line == t.line {
+		return layerFail(op, fork.line, errOwnLine)
+	}
+	if err := fork.step(op, ""); err != nil {
+		return err
+	}
+	saved, err := t.goBack(op, fork.line, func() (deltalog.LayerID, error) {
+		to, err := fork.below("")
+		if err != nil {
+			return 0, err
+		}
+		changed := map[Ino]bool{}
+		if err := t.store.Since(t.live(), to, func(ino Ino, _ int64) { changed[ino] = true }); err != nil {
+			return 0, err
+		}
+		if len(changed) > 0 {
+			return 0, t.changedSince(changed)
+		}
+		return to, nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := t.Drop(saved); err != nil { // it is what the fork began with
+		return err
+	}
+	return t.Drop(fork.line)
+}
+
+// errChanged means that a line has changed where that is not wanted.
+var errChanged = errors.New("the line has changed since the fork was begun")
+
+// changedSince names what has changed, or some of it.
+func (t *Tree) changedSince(inos map[Ino]bool) error {
+	c, err := t.collect()
+	if err != nil {
+		return err
+	}
+	var paths []string
+	for ino := range inos {
+		if ino == RootIno {
+			continue // names in it: others say which
+		}
+		paths = append(paths, c.anyPath(ino))
+	}
+	slices.Sort(paths)
+	more := ""
+	if n := len(paths); n > 20 {
+		paths, more = paths[:20], fmt.Sprintf(" and %d more", n-20)
+	}
+	return fmt.Errorf("%w: %s%s", errChanged, strings.Join(paths, ", "), more)
 }
 
 // goBack makes the line go on over the layer that find returns.

@@ -290,3 +290,81 @@ func TestRollbackTouches(t *testing.T) {
 		t.Errorf("after a change of the time: %q", codes)
 	}
 }
+
+// TestAccept: a line becomes what its fork is, and keeps what it had; objects keep their
+// numbers. A line that has changed meanwhile refuses, names what, and stays.
+func TestAccept(t *testing.T) {
+	r := newRig(t, newBase(t), filepath.Join(t.TempDir(), "s"))
+	defer r.close()
+	df := r.path("d/f")
+	if _, err := r.WriteAt(root, df.Ino, []byte("before"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Fork("fork", ""); err != nil {
+		t.Fatal(err)
+	}
+	fork := r.openLine("fork")
+	if _, err := fork.WriteAt(root, df.Ino, []byte("forked"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fork.Remove(root, fork.Root(), "f"); err != nil {
+		t.Fatal(err)
+	}
+	made, _, err := fork.Create(root, fork.Root(), "made", CreateHow{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Another one, which comes too late.
+	if err := r.Fork("late", ""); err != nil {
+		t.Fatal(err)
+	}
+	late := r.openLine("late")
+	if _, err := late.WriteAt(root, df.Ino, []byte("too late"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Accept(fork); err != nil {
+		t.Fatal(err)
+	}
+	check := func() {
+		t.Helper()
+		if got, err := readAll(r.Tree, df.Ino); err != nil || !strings.HasPrefix(got, "forked") {
+			t.Errorf("d/f is %.20q, %v", got, err)
+		}
+		if _, err := r.Lookup(r.Root(), "f"); KindOf(err) != NotExist {
+			t.Errorf("f: %v", err)
+		}
+		if a, err := r.Lookup(r.Root(), "made"); err != nil || a.Ino != made.Ino {
+			t.Errorf("made: %+v, %v", a, err)
+		}
+		if now := r.path("d/f"); now.Ino != df.Ino {
+			t.Errorf("d/f has number %d, had %d", now.Ino, df.Ino)
+		}
+	}
+	check()
+	err = r.Accept(late)
+	if KindOf(err) != Exist || !strings.Contains(err.Error(), "d/f") || !strings.Contains(err.Error(), "made") {
+		t.Errorf("a fork that comes too late: %v", err)
+	}
+	check()
+	if got, err := readAll(late, df.Ino); err != nil || !strings.HasPrefix(got, "too late") {
+		t.Errorf("the fork that was refused has %.20q, %v", got, err)
+	}
+	if _, err := late.WriteAt(root, df.Ino, []byte("still live"), 0); err != nil {
+		t.Errorf("the fork that was refused: %v", err)
+	}
+	if KindOf(r.Accept(r.Tree)) != Invalid {
+		t.Error("a line accepts itself")
+	}
+	if err := r.store.Settle(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	check()
+	if _, ok := r.store.LayerNamed("fork"); ok {
+		t.Error("the fork is still there")
+	}
+	for _, l := range r.store.Layers() {
+		if l.Flags&2 != 0 {
+			t.Errorf("a snapshot that nobody needs is left: %q", l.Name)
+		}
+	}
+}

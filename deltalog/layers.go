@@ -211,30 +211,36 @@ func (t *layerTree) remove(b *Batch, id LayerID) {
 // once; ctime is that of a record, 0 for names. Layers that are folded meanwhile may be
 // left out. fn must not call the store.
 func (s *Store) Differing(a, b LayerID, fn func(ino Ino, ctime int64)) error {
-	chains := [2][]LayerID{s.x.chain(a), s.x.chain(b)}
-	for i, chain := range chains {
-		for _, l := range chain {
-			if slices.Contains(chains[1-i], l) {
-				break // what is below is below both
+	if err := s.Since(a, b, fn); err != nil {
+		return err
+	}
+	return s.Since(b, a, fn)
+}
+
+// Since is the half of Differing: what layer a shows by records that b does not see.
+func (s *Store) Since(a, b LayerID, fn func(ino Ino, ctime int64)) error {
+	below := s.x.chain(b)
+	for _, l := range s.x.chain(a) {
+		if slices.Contains(below, l) {
+			break // what is below is below both
+		}
+		from, to := keyOfLayer(l), prefixEnd(keyOfLayer(l))
+		var bad error
+		err := s.x.each(tableInode, from, to, func(p pair) bool {
+			r, err := decodeInode(valueRecord(p.val))
+			if bad = err; bad == nil {
+				fn(keyIno(p.key), r.Ctime)
 			}
-			from, to := keyOfLayer(l), prefixEnd(keyOfLayer(l))
-			var bad error
-			err := s.x.each(tableInode, from, to, func(p pair) bool {
-				r, err := decodeInode(valueRecord(p.val))
-				if bad = err; bad == nil {
-					fn(keyIno(p.key), r.Ctime)
-				}
-				return bad == nil
+			return bad == nil
+		})
+		if err == nil && bad == nil {
+			err = s.x.each(tableEntry, from, to, func(p pair) bool {
+				fn(keyIno(p.key), 0)
+				return true
 			})
-			if err == nil && bad == nil {
-				err = s.x.each(tableEntry, from, to, func(p pair) bool {
-					fn(keyIno(p.key), 0)
-					return true
-				})
-			}
-			if err = errors.Join(err, bad); err != nil {
-				return s.fault("read", err)
-			}
+		}
+		if err = errors.Join(err, bad); err != nil {
+			return s.fault("read", err)
 		}
 	}
 	return nil

@@ -40,6 +40,7 @@ import (
 //	POST /v1/snapshot?name=NAME&fork=LINE
 //	POST /v1/rollback?name=SNAPSHOT&fork=LINE
 //	POST /v1/fork?name=NAME&from=SNAPSHOT&fork=LINE
+//	POST /v1/accept?name=NAME&fork=LINE
 //	POST /v1/drop?name=NAME
 //	POST /v1/discard?fork=LINE
 //	                 as the commands of these names; fork is main if it is left

@@ -77,7 +77,7 @@ type verb struct {
 }
 
 // verbs are the names of all.
-var verbs = []string{"snapshot", "rollback", "fork", "drop", "discard"}
+var verbs = []string{"snapshot", "rollback", "fork", "accept", "drop", "discard"}
 
 // done is what a verb has done.
 type done struct {
@@ -104,6 +104,8 @@ func (ls *lines) change(v verb) (d done, err error) {
 		return d, err
 	case "fork":
 		return d, ls.forkLocked(t, v)
+	case "accept":
+		return d, ls.acceptLocked(t, v.Name)
 	case "drop":
 		return d, ls.dropLocked(t, v.Name)
 	case "discard":
@@ -131,6 +133,28 @@ func (ls *lines) forkLocked(t *billyfs.Tree, v verb) error {
 		ls.added(v.Name, f)
 	}
 	return err
+}
+
+func (ls *lines) acceptLocked(t *billyfs.Tree, name string) error {
+	f, err := ls.treeLocked(name)
+	if err != nil {
+		return err
+	}
+	if f == t {
+		return t.Accept(f) // which says what is wrong with that
+	}
+	if ls.removed != nil { // what is written to it from now on would be lost
+		ls.removed(name)
+	}
+	if err := t.Accept(f); err != nil {
+		if ls.added != nil {
+			ls.added(name, f)
+		}
+		return err
+	}
+	ls.ended = append(ls.ended, f)
+	delete(ls.trees, name)
+	return nil
 }
 
 func (ls *lines) dropLocked(t *billyfs.Tree, name string) error {

@@ -115,6 +115,17 @@ others. Nothing is copied.`,
 			},
 		},
 		{
+			verb: verb{Do: "accept"}, flags: fork,
+			use: "accept [STORE] NAME", short: "Make a line what a fork of it is",
+			long: `Make a line what a fork of it is, and give up the fork: what was tried is kept. If
+the line itself has changed since the fork was begun, nothing happens, and the changes
+are named. Mounts of the fork are stale; those of the line see the change when they
+look again. Nothing is copied.`,
+			example: `  deltafs fork ~/delta try-this
+  deltafs accept ~/delta try-this`,
+			say: func(v verb, _ done) string { return fmt.Sprintf("%s is what %s was", v.Fork, v.Name) },
+		},
+		{
 			verb: verb{Do: "drop"},
 			use:  "drop [STORE] NAME", short: "Give up a snapshot or a fork for good",
 			long: `Give up a snapshot or a fork for good. What only it held is deleted, and its space
