@@ -160,7 +160,7 @@ func (s *Store) reclaim(spare int, until time.Time) (bool, error) {
 		return err == nil
 	}
 	_, limited := s.segs.free()
-	done := !limited || s.segs.colds() == 0 || s.hotAhead() >= hotMost
+	done := !limited || s.segs.colds() == 0
 	if done && !checkpoint() {
 		return false, nil
 	}
@@ -179,14 +179,14 @@ func (s *Store) reclaim(spare int, until time.Time) (bool, error) {
 		}
 		stuck := s.deadSegments() >= 1
 		v, ok := s.pick(byCost, func(v victim) bool { return v.live <= s.mostLive() || stuck && !v.cold })
+		if !done && (!ok || s.hotAhead() >= hotMost) { // then the hot log can be cleaned
+			if done = true; !checkpoint() {
+				return false, nil
+			}
+			continue
+		}
 		if !ok {
-			switch {
-			case !done: // then the hot log can be cleaned
-				if done = true; !checkpoint() {
-					return false, nil
-				}
-				continue
-			case turned || !s.turnHead():
+			if turned || !s.turnHead() {
 				return turned || !s.segs.full(1, spare), nil
 			}
 			turned = true
