@@ -141,16 +141,7 @@ func (r *diffRig) apply(t *testing.T, what string) string {
 			t.Fatalf("%s: git apply: %v\n%s\n%s", what, err, out, patch.String())
 		}
 	}
-	got, want := filesBelow(t, dir), mergedFiles(t, r.Tree)
-	for _, p := range slices.Sorted(maps.Keys(want)) {
-		if got[p] != want[p] {
-			t.Errorf("%s: %q is %q, want %q", what, p, got[p], want[p])
-		}
-		delete(got, p)
-	}
-	for p := range got {
-		t.Errorf("%s: %q is still there", what, p)
-	}
+	sameFiles(t, what, dir, r.Tree)
 	if t.Failed() {
 		t.Fatalf("%s: the patch:\n%s", what, patch.String())
 	}

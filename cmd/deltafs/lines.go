@@ -158,17 +158,20 @@ func (ls *lines) acceptLocked(t *billyfs.Tree, name string) error {
 }
 
 func (ls *lines) dropLocked(t *billyfs.Tree, name string) error {
-	l, ok := ls.store.LayerNamed(name)
-	if err := t.Drop(name); err != nil {
-		return err
+	gone := ls.trees[name]
+	if name == t.Line() {
+		gone = nil // which cannot be dropped
 	}
-	if !ok || !l.Live() {
-		return nil
-	}
-	if ls.removed != nil {
+	if gone != nil && ls.removed != nil { // its clients shall hear "stale", and nothing else
 		ls.removed(name)
 	}
-	if gone := ls.trees[name]; gone != nil {
+	if err := t.Drop(name); err != nil {
+		if gone != nil && ls.added != nil {
+			ls.added(name, gone)
+		}
+		return err
+	}
+	if gone != nil {
 		ls.ended = append(ls.ended, gone)
 		delete(ls.trees, name)
 	}

@@ -87,7 +87,7 @@ func (f serveFlags) places(cfg *serverConfig) error {
 		name, dirs, ok1 := strings.Cut(s, "=")
 		base, store, ok2 := cutDirs(dirs)
 		if !ok1 || !ok2 || !validExport(name) {
-			return badFlag("--export %q: not NAME=BASE:STORE, with a name without slashes", s)
+			return badFlag("--export %q: not NAME=BASE:STORE, with a name without slashes that does not begin with @", s)
 		}
 		all = append(all, place{"/" + name, base, store})
 	}
@@ -138,8 +138,9 @@ func cutDirs(s string) (base, store string, ok bool) {
 	return base, store, base != "" && store != ""
 }
 
+// validExport refuses names that forks have.
 func validExport(name string) bool {
-	return name != "" && name != "." && name != ".." && len(name) <= 255 && !strings.ContainsAny(name, "/\\\x00")
+	return name != "" && name[0] != '@' && name != "." && name != ".." && len(name) <= 255 && !strings.ContainsAny(name, "/\\\x00")
 }
 
 // checkExports refuses exports of one name, stores that are used twice, and a
