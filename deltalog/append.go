@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"deltafs/deltalog/disk"
@@ -87,19 +88,48 @@ func (s *Store) Append(b *Batch) (LSN, error) {
 func (s *Store) appendHeld(b *Batch, reserve int64, err error) (lsn LSN, _ error) {
 	var until time.Time
 	if !s.o.Manual {
-		until = time.Now().Add(holdMost)
+		now := time.Now()
+		if s.barren.holds(s, now) {
+			return 0, err
+		}
+		until = now.Add(holdMost)
 	}
-	for try := 0; errors.Is(err, ErrNoSpace) && (try < 8 || !until.IsZero()); try++ {
+	for try := 0; try < 8 && errors.Is(err, ErrNoSpace); try++ {
 		more, busy := s.reclaim(spareFor(b), until)
 		switch {
 		case busy != nil:
 			return 0, busy
 		case !more:
+			s.barren.note(s)
 			return 0, err
 		}
 		lsn, err = s.append(b, reserve) // others may have taken what was freed
 	}
 	return lsn, err
+}
+
+// barren remembers that there was nothing to free a moment ago: of the many calls that
+// find a store full at once, one looks.
+type barren struct {
+	mu   sync.Mutex
+	at   time.Time
+	live int64
+	log  int // segments
+}
+
+func (b *barren) note(s *Store) {
+	log, _, _ := s.segs.counts()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.at, b.live, b.log = time.Now(), s.x.liveTotal(), log
+}
+
+// holds tells whether that is still so: nothing has died since, and it is not long ago.
+func (b *barren) holds(s *Store, now time.Time) bool {
+	log, _, _ := s.segs.counts()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return now.Sub(b.at) < time.Second && s.x.liveTotal() >= b.live && log >= b.log
 }
 
 // append appends b, leaving reserve bytes of the segment free.

@@ -74,6 +74,7 @@ type Store struct {
 
 	settling sync.Mutex // one Settle at a time
 	ballast  ballast
+	barren   barren
 
 	cleaner cleaner
 

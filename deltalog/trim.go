@@ -168,13 +168,17 @@ func (s *Store) reclaim(spare int, until time.Time) (bool, error) {
 	if !limited {
 		return now < before || s.segs.idle(), nil
 	}
-	turned := false
+	turned, gained := false, false
 	for range 16 + all {
 		if !s.segs.full(1, spare) {
 			return true, nil
 		}
 		if !until.IsZero() && time.Now().After(until) {
 			s.work.rotated()
+			_, worth := s.pick(byCost, func(v victim) bool { return v.live <= s.mostLive() })
+			if !gained && !worth { // what takes so long leads to nothing
+				return false, nil
+			}
 			return false, ErrBusy
 		}
 		stuck := s.deadSegments() >= 1
@@ -195,6 +199,7 @@ func (s *Store) reclaim(spare int, until time.Time) (bool, error) {
 		if _, err := s.cleanOne(v, nil); err != nil {
 			break
 		}
+		gained = gained || v.live <= s.mostLive()
 	}
 	return turned || !s.segs.full(1, spare), nil
 }
@@ -210,12 +215,21 @@ func (s *Store) turnHead() bool {
 	return ok && s.Checkpoint() == nil
 }
 
-// deadSegments is how much of the log is dead or not written yet, in segments. If it
-// is one or more, then it is worth moving the oldest hot segment out of the way,
-// however much of it is live: those behind it can be freed only after it.
+// deadSegments is how much of the log is dead, in segments; what is not written yet, in
+// those that are begun, is not. If it is one or more, then it is worth moving the oldest
+// hot segment out of the way, however much of it is live: those behind it can be freed
+// only after it.
 func (s *Store) deadSegments() float64 {
 	n, _, _ := s.segs.counts()
-	return float64(n) - float64(total(s.liveBytes()))/float64(s.segs.size)
+	used := int64(n)*s.segs.size - s.segs.unwritten(s.logBytes())
+	s.cleaner.mu.Lock()
+	for _, h := range s.cleaner.heads {
+		if h != nil {
+			used -= s.segs.size - h.off
+		}
+	}
+	s.cleaner.mu.Unlock()
+	return float64(used-total(s.liveBytes())) / float64(s.segs.size)
 }
 
 // logBytes returns the bytes ever appended, with headers and padding.
