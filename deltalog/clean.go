@@ -551,11 +551,18 @@ func (m *mover) put(f *frame, data []byte) (loc, error) {
 	return to, nil
 }
 
+// sortedLeast is how many segments a log must be allowed for two heads to be worth the
+// one that is half empty.
+const sortedLeast = 32
+
 // headFor returns the head that takes space bytes of a copy of a frame, beginning it if
 // need be. When segments are few, one head has to do.
 func (m *mover) headFor(f *frame, space int) (int, error) {
 	s := m.s
 	k := s.cleaner.heat.head(f)
+	if most := s.segs.allowed(); most > 0 && most < sortedLeast {
+		k = headCold
+	}
 	heads := &s.cleaner.heads
 	if heads[k] != nil && heads[k].fits(space, s.segs.size) {
 		return k, nil

@@ -282,18 +282,6 @@ func (t *segments) free() (n int, limited bool) {
 	return most - t.logLocked(), most > 0
 }
 
-// unwritten returns how many bytes of the head nothing was written to, when the log is
-// n bytes long.
-func (t *segments) unwritten(n uint64) int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.order) == 0 {
-		return 0
-	}
-	begun := t.byID[t.order[len(t.order)-1]].hdr.before
-	return max(t.size-int64(n-min(begun, n)), 0)
-}
-
 // endOf returns where the log ends in a hot segment that is not the head.
 func (t *segments) endOf(id uint64) (int64, bool) {
 	t.mu.Lock()

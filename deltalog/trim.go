@@ -215,21 +215,12 @@ func (s *Store) turnHead() bool {
 	return ok && s.Checkpoint() == nil
 }
 
-// deadSegments is how much of the log is dead, in segments; what is not written yet, in
-// those that are begun, is not. If it is one or more, then it is worth moving the oldest
-// hot segment out of the way, however much of it is live: those behind it can be freed
-// only after it.
+// deadSegments is how much of the log is dead or not written yet, in segments. If it
+// is one or more, then it is worth moving the oldest hot segment out of the way,
+// however much of it is live: those behind it can be freed only after it.
 func (s *Store) deadSegments() float64 {
 	n, _, _ := s.segs.counts()
-	used := int64(n)*s.segs.size - s.segs.unwritten(s.logBytes())
-	s.cleaner.mu.Lock()
-	for _, h := range s.cleaner.heads {
-		if h != nil {
-			used -= s.segs.size - h.off
-		}
-	}
-	s.cleaner.mu.Unlock()
-	return float64(used-total(s.liveBytes())) / float64(s.segs.size)
+	return float64(n) - float64(total(s.liveBytes()))/float64(s.segs.size)
 }
 
 // logBytes returns the bytes ever appended, with headers and padding.
