@@ -89,7 +89,7 @@ func (s *Store) appendHeld(b *Batch, reserve int64, err error) (lsn LSN, _ error
 	var until time.Time
 	if !s.o.Manual {
 		now := time.Now()
-		if s.barren.holds(s, now) {
+		if s.barren.holds(s, spareFor(b), now) {
 			return 0, err
 		}
 		until = now.Add(holdMost)
@@ -100,7 +100,7 @@ func (s *Store) appendHeld(b *Batch, reserve int64, err error) (lsn LSN, _ error
 		case busy != nil:
 			return 0, busy
 		case !more:
-			s.barren.note(s)
+			s.barren.note(s, spareFor(b))
 			return 0, err
 		}
 		lsn, err = s.append(b, reserve) // others may have taken what was freed
@@ -111,25 +111,29 @@ func (s *Store) appendHeld(b *Batch, reserve int64, err error) (lsn LSN, _ error
 // barren remembers that there was nothing to free a moment ago: of the many calls that
 // find a store full at once, one looks.
 type barren struct {
-	mu   sync.Mutex
-	at   time.Time
-	live int64
-	log  int // segments
+	mu    sync.Mutex
+	at    time.Time
+	spare int // segments that were to be left
+	live  int64
+	log   int // segments
 }
 
-func (b *barren) note(s *Store) {
+func (b *barren) note(s *Store, spare int) {
 	log, _, _ := s.segs.counts()
+	live := s.x.liveTotal()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.at, b.live, b.log = time.Now(), s.x.liveTotal(), log
+	b.at, b.spare, b.live, b.log = time.Now(), spare, live, log
 }
 
-// holds tells whether that is still so: nothing has died since, and it is not long ago.
-func (b *barren) holds(s *Store, now time.Time) bool {
+// holds tells whether that is still so, for whom as many segments are to be left or more:
+// nothing has died since, and it is not long ago.
+func (b *barren) holds(s *Store, spare int, now time.Time) bool {
 	log, _, _ := s.segs.counts()
+	live := s.x.liveTotal()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return now.Sub(b.at) < time.Second && s.x.liveTotal() >= b.live && log >= b.log
+	return now.Sub(b.at) < time.Second && spare >= b.spare && live >= b.live && log >= b.log
 }
 
 // append appends b, leaving reserve bytes of the segment free.

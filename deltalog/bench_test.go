@@ -2,7 +2,6 @@ package deltalog
 
 import (
 	"fmt"
-	"sync/atomic"
 	"testing"
 )
 
@@ -38,30 +37,6 @@ func BenchmarkAppend(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-		})
-	}
-}
-
-func BenchmarkAppendSync(b *testing.B) {
-	for _, writers := range []int{1, 16, 64} {
-		b.Run(fmt.Sprint(writers), func(b *testing.B) {
-			s := benchStore(b)
-			var n atomic.Int64
-			b.SetParallelism((writers + 1) / 2) // of GOMAXPROCS, 2 where this was measured
-			b.RunParallel(func(pb *testing.PB) {
-				var batch Batch
-				for pb.Next() {
-					batch.Reset()
-					metadata(&batch, s, uint64(n.Add(1)))
-					lsn, err := s.Append(&batch)
-					if err == nil {
-						err = s.Sync(lsn)
-					}
-					if err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
 		})
 	}
 }

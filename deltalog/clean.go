@@ -267,8 +267,11 @@ func (s *Store) cleanOne(v victim, rest func()) (copied int64, err error) {
 	if !slices.ContainsFunc(s.victims(), func(now victim) bool { return now.id == v.id }) {
 		return 0, nil
 	}
-	m := &mover{s: s, id: v.id, hot: !v.cold, rest: rest}
-	if m.hot {
+	m := &mover{s: s, id: v.id, rest: rest}
+	if most := s.segs.allowed(); most == 0 || most >= sortedLeast {
+		m.sorts, m.learns = true, !v.cold
+	}
+	if m.learns {
 		s.cleaner.heat.next(len(s.segs.ids()))
 	}
 	if err := m.run(v); err != nil {
@@ -320,7 +323,8 @@ func (s *Store) freeLocked(v victim) error {
 type mover struct {
 	s      *Store
 	id     uint64
-	hot    bool // it is a hot one
+	sorts  bool // copies go to one of two heads
+	learns bool // from what is dead, for it is a hot one
 	parts  []part
 	moves  []move
 	copied int64
@@ -472,7 +476,7 @@ func (m *mover) data(f *frame, at loc) error {
 
 // died tells what is known of a frame that is dead.
 func (m *mover) died(f *frame) {
-	if m.hot {
+	if m.learns {
 		m.s.cleaner.heat.died(f)
 	}
 }
@@ -501,7 +505,7 @@ func (m *mover) writeParts() error {
 		for ; n < len(m.parts); n++ {
 			f := &m.parts[n].f
 			if f.layer != whole.layer || f.ino != whole.ino || f.offset != whole.offset+uint64(whole.length) ||
-				int(whole.length+f.length) > most || m.s.cleaner.heat.head(f) != m.s.cleaner.heat.head(&whole) || regionOf(f.offset) != regionOf(whole.offset) {
+				int(whole.length+f.length) > most || m.head(f) != m.head(&whole) || regionOf(f.offset) != regionOf(whole.offset) {
 				break
 			}
 			whole.length, whole.lsn = whole.length+f.length, max(whole.lsn, f.lsn)
@@ -555,14 +559,19 @@ func (m *mover) put(f *frame, data []byte) (loc, error) {
 // one that is half empty.
 const sortedLeast = 32
 
+// head tells where a copy of a frame is to go.
+func (m *mover) head(f *frame) int {
+	if m.sorts && m.s.cleaner.heat.hot(f) {
+		return headWarm
+	}
+	return headCold
+}
+
 // headFor returns the head that takes space bytes of a copy of a frame, beginning it if
 // need be. When segments are few, one head has to do.
 func (m *mover) headFor(f *frame, space int) (int, error) {
 	s := m.s
-	k := s.cleaner.heat.head(f)
-	if most := s.segs.allowed(); most > 0 && most < sortedLeast {
-		k = headCold
-	}
+	k := m.head(f)
 	heads := &s.cleaner.heads
 	if heads[k] != nil && heads[k].fits(space, s.segs.size) {
 		return k, nil

@@ -68,14 +68,11 @@ func (h *heat) died(f *frame) {
 	}
 }
 
-// head tells where a copy of a frame goes.
-func (h *heat) head(f *frame) int {
+// hot tells whether what a frame is of was overwritten in the last rounds.
+func (h *heat) hot(f *frame) bool {
 	k := heatKey(f.layer, f.ino, 1<<63)
 	if f.typ == frameData {
 		k = heatKey(f.layer, f.ino, f.offset/heatBlock)
 	}
-	if h.marked(k) {
-		return headWarm
-	}
-	return headCold
+	return h.marked(k)
 }

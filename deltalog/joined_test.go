@@ -235,3 +235,31 @@ func TestSalvageOfOneSegment(t *testing.T) {
 		}
 	}
 }
+
+// TestBarren: that there was nothing to free for data is no reason to refuse what removes,
+// nor is it once something has died.
+func TestBarren(t *testing.T) {
+	r := newCleanRig(t, Options{Manual: true})
+	ino := r.NewIno()
+	if err := r.write(ino, 0, pattern(1, 5000)); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	if r.barren.holds(r.Store, reservedSegments, now) {
+		t.Error("nobody has looked yet")
+	}
+	r.barren.note(r.Store, reservedSegments)
+	if !r.barren.holds(r.Store, reservedSegments, now) {
+		t.Error("who comes next looks again")
+	}
+	if r.barren.holds(r.Store, reservedSegments-1, now) {
+		t.Error("a change without data is refused because data found no room")
+	}
+	if r.barren.holds(r.Store, reservedSegments, now.Add(2*time.Second)) {
+		t.Error("it holds for long")
+	}
+	r.drop(ino)
+	if r.barren.holds(r.Store, reservedSegments, now) {
+		t.Error("something has died since")
+	}
+}

@@ -3,7 +3,6 @@ package deltalog
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -235,24 +234,5 @@ func BenchmarkIndexLookup(b *testing.B) {
 				}
 			}
 		})
-	}
-}
-
-func BenchmarkCheckpoint100k(b *testing.B) {
-	x := openPlace(b, b.TempDir(), nil)
-	defer x.close()
-	rng := rand.New(rand.NewPCG(1, 1))
-	for round := 0; b.Loop(); round++ {
-		b.StopTimer()
-		for i := range 100_000 {
-			f := frame{typ: frameEntry, lsn: LSN(round), layer: 1, ino: 1, offset: rng.Uint64() >> 2, length: 8}
-			f.payload = appendEntryValue([]byte(fmt.Sprintf("%08d", i)), Entry{Ino: 5})
-			mustApply(b, x, f, i)
-		}
-		x.freeze(LSN(round), logPos{1, 512})
-		b.StartTimer()
-		if err := x.flush(); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

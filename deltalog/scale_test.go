@@ -307,11 +307,9 @@ func BenchmarkSerialSync(b *testing.B) {
 		lsn, err := s.Append(&batch)
 		return errors.Join(err, s.Sync(lsn))
 	}
-	dir := b.TempDir()
 	if err := makeSegment(s.o.FS, segName(1<<40), 64<<20, nil); err != nil {
 		b.Fatal(err)
 	}
-	_ = dir
 	bare, err := s.o.FS.Open(segName(1<<40), true)
 	if err != nil {
 		b.Fatal(err)

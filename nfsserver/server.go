@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"log/slog"
+	"math"
 	"net"
 	"slices"
 	"sync"
@@ -62,7 +63,7 @@ type Server struct {
 type export struct {
 	Export
 	codec *handle.Codec
-	last  atomic.Uint64 // LSN of the newest change
+	last  atomic.Uint64 // LSN of the newest change, or one above all
 }
 
 // New returns a server. It reads back from the stores which calls of the last
@@ -76,7 +77,7 @@ func New(o Options) (*Server, error) {
 	now := time.Now()
 	recalled := map[[16]byte]bool{} // tags are those of a store, whatever the view
 	for _, e := range o.Exports {
-		s.Add(e)
+		s.add(e, 0) // what an earlier process has left is durable: the store was opened
 		if recalled[e.StoreID] {
 			continue
 		}
@@ -99,9 +100,17 @@ func (s *Server) all() []*export { return *s.exports.Load() }
 // Add exports another tree from now on, in the place of one of the same name if
 // there is one.
 func (s *Server) Add(e Export) {
+	// Its tree may have been exported before, and calls of then be under way: a COMMIT
+	// syncs all that there is.
+	s.add(e, math.MaxInt64)
+}
+
+// add exports a tree whose newest change has an LSN of at most last.
+func (s *Server) add(e Export, last uint64) {
 	s.adding.Lock()
 	defer s.adding.Unlock()
 	x := &export{Export: e, codec: handle.New(e.StoreID, e.FS.View(), e.MACKey)}
+	x.last.Store(last)
 	now := append(s.without(e.Name), x)
 	s.exports.Store(&now)
 }

@@ -52,41 +52,37 @@ func TestReadOnlyBase(t *testing.T) {
 	g.run("readonly.sh")
 }
 
-// fileSystems are what a store may lie on: all in a soak, else the commonest.
-func fileSystems() []string {
-	if os.Getenv("DELTAFS_SOAK") == "" {
-		return []string{"ext4"}
+// onFileSystems runs a test with a store on each kind of file system that it may lie on:
+// all in a soak, else the commonest.
+func onFileSystems(t *testing.T, modules string, test func(g *guest)) {
+	kinds := []string{"ext4"}
+	if os.Getenv("DELTAFS_SOAK") != "" {
+		kinds = append(kinds, "xfs", "btrfs")
 	}
-	return []string{"ext4", "xfs", "btrfs"}
+	for _, fs := range kinds {
+		t.Run(fs, func(t *testing.T) {
+			t.Parallel()
+			g := newGuest(t)
+			g.addDisk("store.img", 512<<20)
+			g.fs, g.modules = fs, modules
+			test(g)
+		})
+	}
 }
 
 // TestPowerCut cuts the power of a machine that writes, and starts it again.
 func TestPowerCut(t *testing.T) {
-	for _, fs := range fileSystems() {
-		t.Run(fs, func(t *testing.T) {
-			t.Parallel()
-			g := newGuest(t)
-			g.addDisk("store.img", 512<<20)
-			g.fs = fs
-			g.cut = true
-			g.run("powercut.sh")
-			g.cut = false
-			g.run("powercut-after.sh")
-		})
-	}
+	onFileSystems(t, "", func(g *guest) {
+		g.cut = true
+		g.run("powercut.sh")
+		g.cut = false
+		g.run("powercut-after.sh")
+	})
 }
 
 // TestFlakyDisk lets the disk of the store fail.
 func TestFlakyDisk(t *testing.T) {
-	for _, fs := range fileSystems() {
-		t.Run(fs, func(t *testing.T) {
-			t.Parallel()
-			g := newGuest(t)
-			g.addDisk("store.img", 512<<20)
-			g.fs, g.modules = fs, "dm-mod dm-flakey"
-			g.run("flaky.sh")
-		})
-	}
+	onFileSystems(t, "dm-mod dm-flakey", func(g *guest) { g.run("flaky.sh") })
 }
 
 // TestWear counts the bytes that reach the disk.
