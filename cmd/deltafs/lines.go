@@ -19,7 +19,7 @@ import (
 type lines struct {
 	base  billy.Filesystem
 	store *deltalog.Store
-	o     billyfs.Options
+	o     billyfs.Options // of all trees, but the line
 	// added and removed are told of lines that begin and end; nil: nobody is.
 	added   func(name string, t *billyfs.Tree)
 	removed func(name string)
@@ -205,16 +205,20 @@ func listLines(s *deltalog.Store) []lineInfo {
 	for _, l := range layers {
 		byID[l.ID] = l
 	}
-	slices.SortStableFunc(layers, func(a, b deltalog.Layer) int {
+	rank := func(l deltalog.Layer) int {
 		switch {
-		case a.Live() != b.Live() && a.Live(), a.Live() && b.Live() && a.Name == billyfs.MainLine:
-			return -1
-		case a.Live() != b.Live(), a.Live() && b.Live() && b.Name == billyfs.MainLine:
+		case !l.Live():
+			return 2
+		case l.Name != billyfs.MainLine:
 			return 1
-		case a.Live():
-			return strings.Compare(a.Name, b.Name)
 		}
-		return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.ID, b.ID))
+		return 0
+	}
+	slices.SortFunc(layers, func(a, b deltalog.Layer) int {
+		if a.Live() && b.Live() {
+			return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.Name, b.Name))
+		}
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Created, b.Created), cmp.Compare(a.ID, b.ID))
 	})
 	list := []lineInfo{}
 	for _, l := range layers {

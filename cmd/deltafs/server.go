@@ -64,7 +64,6 @@ type export struct {
 	store *deltalog.Store
 	base  *rootfs.FS
 	lines *lines
-	tree  *billyfs.Tree // of the line main
 	ctl   *control
 	level atomic.Int32 // threshold that is reached
 }
@@ -110,7 +109,7 @@ func (e *export) open(log *slog.Logger) (err error) {
 		return &fault{Op: "open", Path: e.Base, Err: bare(err), Code: exitBase}
 	}
 	e.lines = newLines(e.base, e.store, billyfs.Options{Immutable: e.Immutable, Log: log})
-	if e.tree, err = e.lines.tree(""); err != nil {
+	if _, err = e.lines.tree(billyfs.MainLine); err != nil {
 		return &fault{Op: "open", Path: e.Base, Err: err}
 	}
 	return nil
@@ -135,7 +134,11 @@ func (e *export) pathOf(line string) string {
 func (s *server) openEngine() (err error) {
 	if s.cfg.Engine == engineGoNFS {
 		e := s.exports[0] // flags.check allows no more
-		s.nfs, err = gonfs.New(e.tree, gonfs.Options{
+		var t *billyfs.Tree
+		if t, err = e.lines.tree(billyfs.MainLine); err != nil {
+			return &fault{Op: "open", Path: e.Store, Err: err}
+		}
+		s.nfs, err = gonfs.New(t, gonfs.Options{
 			Export: e.Name, StoreID: e.store.ID(), MACKey: e.store.Key("handle"), Log: s.cfg.Log, Statfs: e.statfs,
 		})
 	} else {
