@@ -109,16 +109,20 @@
 //	4 DATA        inode    [CRC table] file data
 //	5 TRUNCATE    inode    none: no extent at or beyond the offset any more
 //	6 DROP        inode    none: the inode's record and all its extents are gone
-//	7 ORIGIN      inode    parent u64, flags u32 (1 pinned: overrides the hash), 4 zero, name
+//	7 ORIGIN      inode    parent u64, flags u32 (1 pinned: overrides the hash; 2 has a home), generation u32,
+//	                       [home: parent u64, depth u8, 22 bytes of ancestors, zero u8], name
 //	8 LAYER       0        layer record: the whole state of the layer
 //	9 TRIM        0        id u64 of the oldest segment that is part of the log
 //	10 COMMIT     0        see below
 //	11 SEAL       0        footer: see below
-//	12 INTENT, 13 DONE     reserved for commits to the base
+//	12, 13                 reserved
 //	14 COLD       0        for each cold segment of the log, by id: id u64, end u32, offset of its SEAL u32 or 0
 //	15 LAYERGONE  0        none: there is no such layer any more, nor anything in it
 //
-// The layer of ORIGIN is 0: where an object lies in the base is the same for all.
+// The layer of ORIGIN is 0: where an object lies in the base is the same for all. An ENTRY
+// of layer 0 is a pin: the inode that a name in the base stands for. An INODE of
+// layer 0 is a note of the caller's, under a number of his choice: its target alone says
+// something. Both are the intents and the results of commits to the base.
 //
 // COMMIT's inode field is the next inode number: no born number at or above it
 // was given out before. What the table does not give is zero.

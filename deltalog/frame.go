@@ -23,8 +23,6 @@ const (
 	frameTrim      frameType = 9
 	frameCommit    frameType = 10
 	frameSeal      frameType = 11
-	frameIntent    frameType = 12 // reserved
-	frameDone      frameType = 13 // reserved
 	frameCold      frameType = 14
 	frameLayerGone frameType = 15
 
@@ -34,7 +32,7 @@ const (
 var frameNames = [...]string{
 	frameInode: "INODE", frameEntry: "ENTRY", frameEntryGone: "ENTRYGONE", frameData: "DATA",
 	frameTruncate: "TRUNCATE", frameDrop: "DROP", frameOrigin: "ORIGIN", frameLayer: "LAYER",
-	frameTrim: "TRIM", frameCommit: "COMMIT", frameSeal: "SEAL", frameIntent: "INTENT", frameDone: "DONE",
+	frameTrim: "TRIM", frameCommit: "COMMIT", frameSeal: "SEAL",
 	frameCold: "COLD", frameLayerGone: "LAYERGONE",
 }
 
@@ -208,7 +206,7 @@ func (f *frame) check() error {
 	case frameTruncate, frameDrop, frameLayerGone:
 		ok = size == 0
 	case frameOrigin:
-		ok = size >= originFixed && size <= originFixed+MaxName
+		ok = size >= originFixed && size <= originFixed+homeSize+MaxName
 	case frameLayer:
 		ok = size >= layerFixed && size <= layerFixed+MaxName
 	case frameTrim:

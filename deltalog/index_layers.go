@@ -219,7 +219,7 @@ func (x *index) sweep(w *sweeper, most int) error {
 		most -= max(len(ps), 1)
 		w.from = next
 		for _, p := range ps {
-			if known[keyLayer(p.key)] != nil { // on to the next layer
+			if l := keyLayer(p.key); l == noLayer || known[l] != nil { // on to the next layer
 				w.from = prefixEnd(p.key[:layerKeySize])
 				break
 			}

@@ -9,7 +9,7 @@ import (
 
 // there fails unless there is such a layer: a reader may come late.
 func (s *Store) there(l LayerID) error {
-	if s.x.tree.Load().layers[l] == nil {
+	if l != noLayer && s.x.tree.Load().layers[l] == nil {
 		return s.fault("read", fmt.Errorf("%w: %d", ErrNoLayer, l))
 	}
 	return nil

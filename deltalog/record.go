@@ -13,6 +13,7 @@ const (
 	inodeLeast     = 8
 	entryValueSize = 16 // of an ENTRY payload behind the name
 	originFixed    = 16
+	homeSize       = 32 // of a pinned ORIGIN, between the fixed part and the name
 	layerFixed     = 32
 	sealEntrySize  = 24
 )
@@ -23,6 +24,7 @@ const (
 	kindGone     = 3
 
 	originPinned = 1
+	originHome   = 2
 )
 
 // errRecord is in the chain of every error that means: the checksums are right
@@ -143,26 +145,41 @@ func appendOrigin(p []byte, o Origin) []byte {
 	if o.Pinned {
 		flags = originPinned
 	}
+	if o.Home != (Home{}) {
+		flags |= originHome
+	}
 	p = binary.LittleEndian.AppendUint64(p, uint64(o.Parent))
 	p = binary.LittleEndian.AppendUint32(p, flags)
-	p = binary.LittleEndian.AppendUint32(p, 0)
+	p = binary.LittleEndian.AppendUint32(p, o.Home.Gen)
+	if flags&originHome != 0 {
+		p = binary.LittleEndian.AppendUint64(p, uint64(o.Home.Parent))
+		p = append(p, o.Home.Depth)
+		p = append(p, o.Home.Ancestors[:]...)
+		p = append(p, 0)
+	}
 	return append(p, o.Name...)
 }
 
 // decodeOrigin decodes an origin. The name is copied; it is empty for the root.
 func decodeOrigin(p []byte) (Origin, error) {
-	if len(p) < originFixed || len(p) > originFixed+MaxName {
+	if len(p) < originFixed {
 		return Origin{}, badRecord("origin of %d bytes", len(p))
 	}
-	flags := binary.LittleEndian.Uint32(p[8:])
-	if flags&^originPinned != 0 || !allZero(p[12:originFixed]) {
-		return Origin{}, badRecord("origin with flags %#x", flags)
+	flags, gen := binary.LittleEndian.Uint32(p[8:]), binary.LittleEndian.Uint32(p[12:])
+	o := Origin{Parent: Ino(binary.LittleEndian.Uint64(p)), Pinned: flags&originPinned != 0}
+	name := p[originFixed:]
+	if flags&originHome != 0 {
+		if len(name) < homeSize || name[homeSize-1] != 0 {
+			return Origin{}, badRecord("origin of %d bytes", len(p))
+		}
+		o.Home = Home{Gen: gen, Parent: Ino(binary.LittleEndian.Uint64(name)), Depth: name[8], Ancestors: [22]byte(name[9:31])}
+		name = name[homeSize:]
 	}
-	return Origin{
-		Parent: Ino(binary.LittleEndian.Uint64(p)),
-		Name:   string(p[originFixed:]),
-		Pinned: flags&originPinned != 0,
-	}, nil
+	if flags&^(originPinned|originHome) != 0 || flags&originHome == 0 && gen != 0 || len(name) > MaxName {
+		return Origin{}, badRecord("origin with flags %#x, name of %d bytes", flags, len(name))
+	}
+	o.Name = string(name)
+	return o, nil
 }
 
 func appendLayer(p []byte, l Layer) []byte {

@@ -95,7 +95,7 @@ func (v *salvager) run() error {
 	if err = errors.Join(err, b.err, v.append(b)); err != nil {
 		return err
 	}
-	for _, l := range v.from.Layers() {
+	for _, l := range append([]Layer{{ID: noLayer}}, v.from.Layers()...) {
 		if err := v.layer(l.ID); err != nil {
 			return err
 		}

@@ -18,8 +18,12 @@ type LSN uint64
 // LayerID names the layer that owns a record.
 type LayerID uint32
 
-// noLayer owns what is the same for all layers: where objects lie in the base.
-const noLayer LayerID = 0
+// BaseLayer owns what is the same for all layers: where objects lie in the base (origins),
+// what names of the base stand for where their hash does not say it (pins: entries), and
+// the caller's notes.
+const BaseLayer LayerID = 0
+
+const noLayer = BaseLayer
 
 // MainLayer is the layer that every store begins with.
 const MainLayer LayerID = 1
@@ -102,6 +106,16 @@ type Origin struct {
 	Parent Ino
 	Name   string
 	Pinned bool
+	Home   Home // of a pinned one
+}
+
+// Home is what the handle of an object said of it before it was moved in the base: where it
+// lay then. It is the caller's; the store only keeps it.
+type Home struct {
+	Gen       uint32
+	Parent    Ino
+	Depth     uint8
+	Ancestors [22]byte
 }
 
 // Layer is the record of a layer.
