@@ -45,10 +45,10 @@ func (t *Tree) mode(op string, ino Ino) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	switch {
-	case s.dead() || s.rec == nil && ino&deltalog.Born != 0:
-		return 0, fail(op, ino, Stale, nil)
-	case s.rec != nil:
+	if err := t.there(op, ino, s); err != nil {
+		return 0, err
+	}
+	if s.rec != nil {
 		return s.rec.Mode, nil
 	}
 	a, err := t.base.Attr(ino)
@@ -69,10 +69,10 @@ func (t *Tree) Attr(ino Ino) (Attr, error) {
 
 // attr returns the attributes of n in state s.
 func (t *Tree) attr(n *node, s *state) (Attr, error) {
-	switch {
-	case s.dead() || s.rec == nil && n.ino&deltalog.Born != 0:
-		return Attr{}, fail("attr", n.ino, Stale, nil)
-	case s.rec == nil:
+	if err := t.there("attr", n.ino, s); err != nil {
+		return Attr{}, err
+	}
+	if s.rec == nil {
 		return t.base.Attr(n.ino)
 	}
 	gen, err := t.gen(n, s.rec)
@@ -106,7 +106,7 @@ func (t *Tree) gen(n *node, rec *deltalog.Inode) (uint32, error) {
 	if g := n.gen.Load(); g&known != 0 {
 		return uint32(g), nil
 	}
-	at, _, err := t.origin(n.ino)
+	at, _, err := t.base.originOf(n.ino)
 	if err != nil {
 		return 0, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-git/go-billy/v5"
@@ -37,8 +38,14 @@ type baseOptions struct {
 	log       *slog.Logger // nil: discarded
 	// origin asks the store where an object lies that this process has not met
 	// yet. It is called without locks held. nil: nothing is known.
-	origin func(Ino) (place, bool, error)
+	origin func(Ino) (deltalog.Origin, bool, error)
 	now    func() int64 // nanoseconds since 1970; nil: the clock
+	hidden string       // prefix of names that are not shown: a commit's
+	// What the store knows of pins; all nil: there can be none.
+	pinAt      func(place) (Ino, error)
+	eachPin    func(dir Ino, fn func(name string, ino Ino)) error
+	eachPinned func(fn func(Ino, deltalog.Origin)) error
+	some       bool // there are some
 }
 
 // base shows a billy.Filesystem as a Lower. It never writes to it. All methods
@@ -49,21 +56,25 @@ type baseOptions struct {
 // known (after a restart, or because it was forgotten) is found through its
 // origin in the store, or along its handle (find); else it is Stale.
 type base struct {
-	fs        billy.Filesystem
-	id        identity
-	secret    [32]byte
-	immutable bool
-	noTimes   bool // the file system makes times up: they say nothing
-	log       *slog.Logger
-	origin    func(Ino) (place, bool, error)
-	now       func() int64
-	opened    int64 // now at openBase
+	fs      billy.Filesystem
+	id      identity
+	secret  [32]byte
+	noTimes bool // the file system makes times up: they say nothing
+	baseOptions
+	opened int64 // now at openBase
 	// weakCookie replaces cookieOf in tests of what happens when hashes collide.
 	weakCookie func(name string) uint64
+
+	// A commit changes names of the base: moves is odd while it does, and it has moving
+	// then. See at.
+	moving sync.Mutex
+	moves  atomic.Uint64
+	pinned atomic.Bool // there may be pins
 
 	mu    sync.RWMutex
 	objs  map[Ino]*object
 	files int // entries of objs that are not directories
+	pins  pins
 
 	lists listCache
 	dirs  listCache // subdirectories alone; see subdirs
@@ -78,14 +89,15 @@ var _ Lower = (*base)(nil)
 // names it.
 func openBase(fsys billy.Filesystem, key [32]byte, o baseOptions) (*base, error) {
 	b := &base{
-		fs: fsys, id: newIdentity(key), secret: key, immutable: o.immutable,
-		log: o.log, origin: o.origin, now: o.now, objs: make(map[Ino]*object),
+		fs: fsys, id: newIdentity(key), secret: key, baseOptions: o, objs: make(map[Ino]*object),
+		pins: pins{placed: map[place]Ino{}, lies: map[Ino]deltalog.Origin{}},
 	}
+	b.pinned.Store(o.some)
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
 	if b.origin == nil {
-		b.origin = func(Ino) (place, bool, error) { return place{}, false, nil }
+		b.origin = func(Ino) (deltalog.Origin, bool, error) { return deltalog.Origin{}, false, nil }
 	}
 	if b.now == nil {
 		b.now = func() int64 { return time.Now().UnixNano() }
@@ -116,7 +128,7 @@ func (b *base) openRoot() error {
 		b.noTimes = err == nil && !again.ModTime().Equal(fi.ModTime())
 	}
 	root := &object{ino: RootIno, typ: TypeDir, gen: b.id.genPlain(0, "", TypeDir)}
-	root.st.Store(b.newStat(root, fi, RootIno))
+	root.st.Store(b.newStat(fi, RootIno))
 	b.objs[RootIno] = root
 	return nil
 }
@@ -158,9 +170,12 @@ func (b *base) gen(ino Ino) (uint32, error) {
 
 // genRecorded is gen for an object whose origin and record are in the store:
 // the same value, whatever has become of the object in the base.
-func (b *base) genRecorded(ino Ino, at place, typ uint32, fp deltalog.Fingerprint) uint32 {
-	if ino == RootIno || b.id.plain(at.parent, at.name) == ino {
-		return b.id.genPlain(at.parent, at.name, typ)
+func (b *base) genRecorded(ino Ino, at deltalog.Origin, typ uint32, fp deltalog.Fingerprint) uint32 {
+	if at.Pinned {
+		return at.Home.Gen
+	}
+	if ino == RootIno || b.id.plain(at.Parent, at.Name) == ino {
+		return b.id.genPlain(at.Parent, at.Name, typ)
 	}
 	return b.id.genShared(ino, fp.Ino, typ)
 }
@@ -208,18 +223,17 @@ func (b *base) Readlink(ino Ino) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	p, err := b.path(ino)
-	if err != nil {
-		return "", err
-	}
 	if o.typ != TypeSymlink {
-		return "", &Error{Op: "readlink", Path: p, Kind: Invalid}
+		return "", &Error{Op: "readlink", Path: inoName(ino), Kind: Invalid}
 	}
-	target, err := b.fs.Readlink(p)
-	if err != nil {
-		return "", b.wrap("readlink", p, err, Stale)
-	}
-	return target, nil
+	var target string
+	err = b.at(ino, func(p string, _ uint64) error {
+		if target, err = b.fs.Readlink(p); err != nil {
+			return b.wrap("readlink", p, err, Stale)
+		}
+		return nil
+	})
+	return target, err
 }
 
 // rootPath is what the root is called towards billy; the others are relative

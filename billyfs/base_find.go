@@ -1,5 +1,13 @@
 package billyfs
 
+import (
+	"bytes"
+	"cmp"
+	"errors"
+
+	"deltafs/deltalog"
+)
+
 // find returns the object of the base that a handle names, looking for it in
 // the base if it is not known: directories along the bytes in the handle, then
 // the object in the last one. Only full numbers and the generation decide. It
@@ -28,7 +36,11 @@ func (b *base) search(h Handle) (*object, error) {
 		if KindOf(err) != Stale {
 			return nil, err
 		}
-		if err := b.searchDir(RootIno, h.Ancestors[:h.Depth], h.Parent); err != nil {
+		err := b.searchDir(RootIno, h.Ancestors[:h.Depth], h.Parent)
+		if KindOf(err) == Stale {
+			err = b.searchMoved(h)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -40,7 +52,7 @@ func (b *base) search(h Handle) (*object, error) {
 	}
 	for i := range list {
 		at := place{h.Parent, list[i].Name}
-		if b.id.plain(at.parent, at.name) != h.Ino {
+		if n, err := b.number(at); err != nil || n != h.Ino {
 			continue
 		}
 		// With a number by place, even if it has several names by now.
@@ -51,6 +63,30 @@ func (b *base) search(h Handle) (*object, error) {
 	}
 	return nil, staleIno("find", h.Ino)
 }
+
+// searchMoved looks for the parent of h below the directories that a commit has made or moved.
+func (b *base) searchMoved(h Handle) error {
+	err := b.pinnedObjects(func(ino Ino, home deltalog.Home) error {
+		n := int(home.Depth)
+		if n >= int(h.Depth) || h.Ancestors[n] != byte(ino) || !bytes.Equal(home.Ancestors[:n], h.Ancestors[:n]) {
+			return nil
+		}
+		err := b.searchDir(ino, h.Ancestors[n+1:h.Depth], h.Parent)
+		if KindOf(err) == Stale || KindOf(err) == NotDir {
+			return nil
+		}
+		return cmp.Or(err, errFound)
+	})
+	switch {
+	case errors.Is(err, errFound):
+		return nil
+	case err == nil:
+		err = staleIno("find", h.Ino)
+	}
+	return err
+}
+
+var errFound = errors.New("found")
 
 // searchDir looks below dir for the directory with number want, going only into
 // those whose numbers end in the given bytes. Numbers that end alike are all

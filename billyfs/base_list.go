@@ -1,6 +1,7 @@
 package billyfs
 
 import (
+	"errors"
 	"io/fs"
 	"slices"
 	"sync"
@@ -159,39 +160,59 @@ func (b *base) current(l *listing, now *stat) bool {
 	return max(l.st.attr.Mtime, l.st.attr.Ctime)+racy < l.st.at
 }
 
-func (b *base) readList(dir Ino, st *stat) (*listing, error) {
-	p, err := b.path(dir)
+func (b *base) readList(dir Ino, st *stat) (l *listing, err error) {
+	err = b.at(dir, func(p string, seq uint64) error {
+		infos, err := b.fs.ReadDir(p)
+		if err != nil {
+			return b.wrap("readdir", p, err, Stale)
+		}
+		pins, err := b.pinsIn(dir)
+		if err != nil {
+			return err
+		}
+		l = &listing{entries: make([]DirEntry, 0, len(infos)), st: st}
+		for _, fi := range infos {
+			if fi == nil || !validName(fi.Name()) || b.hides(fi.Name()) {
+				continue
+			}
+			e, err := b.listed(place{dir, fi.Name()}, pins[fi.Name()], b.newStat(fi, 0), seq)
+			if err != nil {
+				return err
+			}
+			if e.Type == TypeDir {
+				l.subdirs++
+			}
+			l.entries = append(l.entries, e)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	infos, err := b.fs.ReadDir(p)
-	if err != nil {
-		return nil, b.wrap("readdir", p, err, Stale)
-	}
-	l := &listing{entries: make([]DirEntry, 0, len(infos)), st: st}
-	for _, fi := range infos {
-		if fi == nil || !validName(fi.Name()) {
-			continue
-		}
-		at := place{dir, fi.Name()}
-		e := DirEntry{Name: at.name, Cookie: b.cookie(at.name), Ino: b.id.plain(dir, at.name)}
-		// What cannot be looked at (mode 0) is listed by its name.
-		if st := b.newStat(nil, fi, 0); st.typ() != 0 {
-			e.Type = st.typ()
-			switch o, err := b.enter(at, st); {
-			case err == nil:
-				e.Ino = o.ino
-			case KindOf(err) != Stale:
-				return nil, err
-			}
-		}
-		if e.Type == TypeDir {
-			l.subdirs++
-		}
-		l.entries = append(l.entries, e)
-	}
 	sortEntries(l.entries)
 	return l, nil
+}
+
+// listed is the entry of a name in a listing.
+func (b *base) listed(at place, pin Ino, st *stat, seq uint64) (DirEntry, error) {
+	e := DirEntry{Name: at.name, Cookie: b.cookie(at.name), Ino: pin}
+	if pin == 0 {
+		var err error
+		if e.Ino, err = b.number(at); err != nil {
+			return e, err
+		}
+	}
+	if st.typ() == 0 { // what cannot be looked at (mode 0) is listed by its name
+		return e, nil
+	}
+	e.Type = st.typ()
+	switch o, err := b.enterPin(at, pin, st, seq); {
+	case err == nil:
+		e.Ino = o.ino
+	case errors.Is(err, errMoved) || KindOf(err) != Stale:
+		return e, err
+	}
+	return e, nil
 }
 
 // namer is a file system that lists names and types without a look at each file.
@@ -199,22 +220,34 @@ type namer interface {
 	Names(dir string) ([]fs.DirEntry, error)
 }
 
-func (b *base) readSubdirs(dir Ino, st *stat) (*listing, error) {
-	p, err := b.path(dir)
+func (b *base) readSubdirs(dir Ino, st *stat) (l *listing, err error) {
+	err = b.at(dir, func(p string, _ uint64) error {
+		all, err := b.fs.(namer).Names(p)
+		if err != nil {
+			return b.wrap("readdir", p, err, Stale)
+		}
+		pins, err := b.pinsIn(dir)
+		if err != nil {
+			return err
+		}
+		l = &listing{st: st}
+		for _, d := range all {
+			name := d.Name()
+			if !d.IsDir() || !validName(name) || b.hides(name) {
+				continue
+			}
+			e := DirEntry{Name: name, Cookie: b.cookie(name), Ino: pins[name], Type: TypeDir}
+			if e.Ino == 0 {
+				if e.Ino, err = b.number(place{dir, name}); err != nil {
+					return err
+				}
+			}
+			l.entries = append(l.entries, e)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	all, err := b.fs.(namer).Names(p)
-	if err != nil {
-		return nil, b.wrap("readdir", p, err, Stale)
-	}
-	l := &listing{st: st}
-	for _, e := range all {
-		if name := e.Name(); e.IsDir() && validName(name) {
-			l.entries = append(l.entries, DirEntry{
-				Name: name, Cookie: b.cookie(name), Ino: b.id.plain(dir, name), Type: TypeDir,
-			})
-		}
 	}
 	l.subdirs = uint32(len(l.entries))
 	sortEntries(l.entries)

@@ -3,6 +3,8 @@ package billyfs
 import (
 	"io/fs"
 	"sync/atomic"
+
+	"deltafs/deltalog"
 )
 
 // object is what is known of an object of the base. All but st never changes:
@@ -14,6 +16,8 @@ type object struct {
 	typ    uint32 // S_IFMT bits
 	shared bool   // the number is that of the inode, not that of the place
 	inode  uint64 // of a shared object: its inode number in the base
+	pinned bool   // a commit has given it its number, and home
+	home   deltalog.Home
 	st     atomic.Pointer[stat]
 }
 
@@ -31,49 +35,70 @@ func (b *base) objectAt(ino Ino, depth int) (*object, error) {
 	if o := b.known(ino); o != nil {
 		return o, nil
 	}
-	at, ok, err := b.origin(ino)
+	at, ok, err := b.originOf(ino)
 	if err != nil {
 		return nil, &Error{Op: "find", Path: inoName(ino), Kind: KindIO, Err: err}
 	}
 	if !ok || depth > maxDepth {
 		return nil, staleIno("find", ino)
 	}
-	if _, err := b.objectAt(at.parent, depth+1); err != nil {
+	if _, err := b.objectAt(at.Parent, depth+1); err != nil {
 		return nil, err
 	}
-	return b.meet(ino, at)
+	return b.meet(ino, place{at.Parent, at.Name})
 }
 
 // meet looks at a place where the object with number ino is said to lie, and
 // enters it if it is so; else it is Stale.
-func (b *base) meet(ino Ino, at place) (*object, error) {
-	dir, err := b.path(at.parent)
-	if err != nil {
-		return nil, err
-	}
-	p := below(dir, at.name)
-	fi, err := b.fs.Lstat(p)
-	if err != nil {
-		return nil, b.wrap("find", p, err, Stale)
-	}
-	st := b.newStat(nil, fi, 0)
-	if b.id.plain(at.parent, at.name) == ino {
-		// The store knows it by its place: it keeps that number even if it has
-		// got more names in the base since.
-		return b.enterAs(ino, at, false, st)
-	}
-	o, err := b.enter(at, st)
-	if err == nil && o.ino != ino {
-		err = staleIno("find", ino)
-	}
+func (b *base) meet(ino Ino, at place) (o *object, err error) {
+	err = b.at(at.parent, func(dir string, seq uint64) error {
+		p := below(dir, at.name)
+		fi, err := b.fs.Lstat(p)
+		if err != nil {
+			return b.wrap("find", p, err, Stale)
+		}
+		st := b.newStat(fi, 0)
+		pin, err := b.pinOf(at)
+		if err != nil {
+			return err
+		}
+		if n, err := b.number(at); err != nil {
+			return err
+		} else if pin == 0 && n == ino {
+			// The store knows it by its place: it keeps that number even if it has
+			// got more names in the base since.
+			o, err = b.enterAs(ino, at, false, st, seq)
+			return err
+		}
+		if o, err = b.enterPin(at, pin, st, seq); err == nil && o.ino != ino {
+			err = staleIno("find", ino)
+		}
+		return err
+	})
 	return o, err
 }
 
-// enter gives the object at a place its number and notes what is known of it.
-func (b *base) enter(at place, st *stat) (*object, error) {
-	plain := b.id.plain(at.parent, at.name)
+// enter gives the object at a place its number and notes what is known of it. seq is of
+// before it was looked at: errMoved if a commit has changed the base since.
+func (b *base) enter(at place, st *stat, seq uint64) (*object, error) {
+	pin, err := b.pinOf(at)
+	if err != nil {
+		return nil, err
+	}
+	return b.enterPin(at, pin, st, seq)
+}
+
+// enterPin is enter at a place of which it is known what it is pinned to; 0: to nothing.
+func (b *base) enterPin(at place, pin Ino, st *stat, seq uint64) (*object, error) {
+	if pin != 0 {
+		return b.enterAs(pin, at, false, st, seq)
+	}
+	plain, err := b.number(at)
+	if err != nil {
+		return nil, err
+	}
 	if st.typ() == TypeDir || !st.known {
-		return b.enterAs(plain, at, false, st)
+		return b.enterAs(plain, at, false, st, seq)
 	}
 	mount, err := b.mountOf(at.parent)
 	if err != nil {
@@ -82,9 +107,9 @@ func (b *base) enter(at place, st *stat) (*object, error) {
 	// A file that is mounted on its own has one name, whatever its nlink.
 	inode := b.id.shared(mount.mount, st.inode)
 	if st.dev != mount.dev || !b.isShared(plain, inode, at, st.attr.Nlink > 1) {
-		return b.enterAs(plain, at, false, st)
+		return b.enterAs(plain, at, false, st, seq)
 	}
-	return b.enterAs(inode, at, true, st)
+	return b.enterAs(inode, at, true, st, seq)
 }
 
 // isShared decides whether the file at a place is known by its inode or by its
@@ -99,8 +124,8 @@ func (b *base) isShared(plain, inode Ino, at place, several bool) bool {
 	o := b.known(other)
 	keep := o != nil && o.place == at && o.shared != several
 	if !keep {
-		was, ok, err := b.origin(other)
-		keep = err == nil && ok && was == at
+		was, ok, err := b.originOf(other)
+		keep = err == nil && ok && (was.Parent == at.parent && was.Name == at.name || was.Pinned && !several)
 	}
 	return several != keep
 }
@@ -108,25 +133,45 @@ func (b *base) isShared(plain, inode Ino, at place, several bool) bool {
 // enterAs notes an object under a number. A number that belongs to another
 // object already (hashes can collide) makes this one Stale: it cannot be
 // reached, but neither can the other one be mistaken for it.
-func (b *base) enterAs(ino Ino, at place, shared bool, st *stat) (*object, error) {
+func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*object, error) {
 	typ := st.typ()
+	var pin deltalog.Origin
+	if b.pinned.Load() && !shared {
+		if to, err := b.pinOf(at); err != nil {
+			return nil, err
+		} else if to == ino {
+			if pin, _, err = b.originOf(ino); err != nil {
+				return nil, err
+			}
+		}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.moves.Load() != seq {
+		return nil, errMoved
+	}
 	old := b.objs[ino]
+	if old != nil && old.pinned && shared { // by another of its names
+		old.st.Store(st)
+		return old, nil
+	}
 	if old != nil {
-		if old.shared != shared || !shared && old.place != at || shared && old.inode != st.inode {
+		if !pin.Pinned && (old.shared != shared || !shared && old.place != at || shared && old.inode != st.inode) {
 			return nil, &Error{Op: "find", Path: at.name, Kind: Stale, Err: errCollision}
 		}
-		if old.typ == typ && old.place == at {
+		if old.typ == typ && old.place == at && old.pinned == pin.Pinned {
 			old.st.Store(st)
 			return old, nil
 		}
 	}
 	o := &object{place: at, ino: ino, typ: typ, shared: shared}
-	if shared {
+	switch {
+	case pin.Pinned:
+		o.pinned, o.home, o.gen = true, pin.Home, pin.Home.Gen
+	case shared:
 		o.inode = st.inode
 		o.gen = b.id.genShared(ino, st.inode, typ)
-	} else {
+	default:
 		o.gen = b.id.genPlain(at.parent, at.name, typ)
 	}
 	o.st.Store(st)
@@ -174,38 +219,45 @@ func (b *base) forget(o *object) {
 // Lookup finds a name in a directory of the base.
 func (b *base) Lookup(dir Ino, name string) (Ino, error) {
 	at := place{dir, name}
-	if o := b.known(b.id.plain(dir, name)); o != nil && o.place == at && b.fresh(o.st.Load()) {
+	n, err := b.pinOf(at)
+	if err == nil && n == 0 {
+		n, err = b.number(at)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if o := b.known(n); o != nil && o.place == at && b.fresh(o.st.Load()) {
 		return o.ino, nil
 	}
 	d, err := b.object(dir)
 	if err != nil {
 		return 0, err
 	}
-	p, err := b.path(dir)
-	if err != nil {
-		return 0, err
-	}
 	if d.typ != TypeDir {
-		return 0, &Error{Op: "lookup", Path: p, Kind: NotDir}
+		return 0, &Error{Op: "lookup", Path: inoName(dir), Kind: NotDir}
 	}
-	if !validName(name) {
-		return 0, &Error{Op: "lookup", Path: below(p, name), Kind: NotExist}
+	if !validName(name) || b.hides(name) {
+		return 0, &Error{Op: "lookup", Path: name, Kind: NotExist}
 	}
 	if b.foldsCase() {
 		if err := b.exactName(dir, name); err != nil {
 			return 0, err
 		}
 	}
-	p = below(p, name)
-	fi, err := b.fs.Lstat(p)
-	if err != nil {
-		return 0, b.wrap("lookup", p, err, NotExist)
-	}
-	o, err := b.enter(at, b.newStat(nil, fi, 0))
-	if err != nil {
-		return 0, err
-	}
-	return o.ino, nil
+	var ino Ino
+	err = b.at(dir, func(p string, seq uint64) error {
+		p = below(p, name)
+		fi, err := b.fs.Lstat(p)
+		if err != nil {
+			return b.wrap("lookup", p, err, NotExist)
+		}
+		o, err := b.enter(at, b.newStat(fi, 0), seq)
+		if err == nil {
+			ino = o.ino
+		}
+		return err
+	})
+	return ino, err
 }
 
 // foldsCase tells whether the base finds a file by names that are not its own.

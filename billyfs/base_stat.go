@@ -37,8 +37,8 @@ func (s *stat) fingerprint() deltalog.Fingerprint {
 	}
 }
 
-// newStat makes a stat of fi; o and mount are those of the root only, else nil and 0.
-func (b *base) newStat(o *object, fi fs.FileInfo, mount Ino) *stat {
+// newStat makes a stat of fi; mount is 0 but for the root.
+func (b *base) newStat(fi fs.FileInfo, mount Ino) *stat {
 	st := statOf(fi)
 	st.at, st.mount = b.now(), mount
 	if b.noTimes {
@@ -111,6 +111,16 @@ func (b *base) fresh(st *stat) bool {
 // may be used, else as it is now. An object that is gone, or is of another
 // type than it was, is Stale.
 func (b *base) stat(ino Ino, cached bool) (*object, *stat, error) {
+	for {
+		o, st, err := b.tryStat(ino, cached)
+		if !errors.Is(err, errMoved) {
+			return o, st, err
+		}
+	}
+}
+
+// tryStat fails with errMoved if a commit has changed the base meanwhile.
+func (b *base) tryStat(ino Ino, cached bool) (*object, *stat, error) {
 	o, err := b.object(ino)
 	if err != nil {
 		return nil, nil, err
@@ -118,25 +128,35 @@ func (b *base) stat(ino Ino, cached bool) (*object, *stat, error) {
 	if st := o.st.Load(); cached && b.fresh(st) {
 		return o, st, nil
 	}
-	p, err := b.path(ino)
-	if err != nil {
-		return nil, nil, err
+	var st *stat
+	var seq uint64
+	err = b.at(ino, func(p string, now uint64) error {
+		fi, err := b.fs.Lstat(p)
+		if err != nil {
+			return b.wrap("getattr", p, err, Stale)
+		}
+		st, seq = b.newStat(fi, 0), now
+		return nil
+	})
+	if err == nil && (st.typ() != o.typ || o.shared && st.inode != o.inode) {
+		err = staleIno("getattr", ino)
 	}
-	fi, err := b.fs.Lstat(p)
 	if err != nil {
-		err = b.wrap("getattr", p, err, Stale)
+		if b.known(ino) != o {
+			return nil, nil, errMoved
+		}
 		if KindOf(err) == Stale {
 			b.forget(o)
 		}
 		return nil, nil, err
 	}
-	st := b.newStat(nil, fi, 0)
 	if ino == RootIno {
 		st.mount = RootIno
 	}
-	if st.typ() != o.typ || o.shared && st.inode != o.inode {
-		b.forget(o)
-		return nil, nil, staleIno("getattr", ino)
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.moves.Load() != seq {
+		return nil, nil, errMoved
 	}
 	o.st.Store(st)
 	return o, st, nil

@@ -334,7 +334,7 @@ func TestObjectsStayInBounds(t *testing.T) {
 		b.objs[1000+i] = &object{ino: 1000 + i, typ: TypeRegular}
 		b.objs[2000+i] = &object{ino: 2000 + i, typ: TypeDir}
 	}
-	_, err := b.enterAs(77, place{RootIno, "x"}, false, st)
+	_, err := b.enterAs(77, place{RootIno, "x"}, false, st, 0)
 	must(t, err)
 	dirs := 0
 	for _, o := range b.objs {

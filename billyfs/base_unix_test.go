@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"deltafs/deltalog"
 )
 
 func TestHardLinksAreOneObject(t *testing.T) {
@@ -62,9 +64,9 @@ func TestHardLinksComeAndGo(t *testing.T) {
 		t.Error("another number in the same process")
 	}
 	recorded := map[Ino]place{f: {RootIno, "f"}, g: {RootIno, "g"}}
-	next := h.reopen(t, baseOptions{origin: func(ino Ino) (place, bool, error) {
+	next := h.reopen(t, baseOptions{origin: func(ino Ino) (deltalog.Origin, bool, error) {
 		p, ok := recorded[ino]
-		return p, ok, nil
+		return deltalog.Origin{Parent: p.parent, Name: p.name}, ok, nil
 	}})
 	if walk(t, next, "f") != f || walk(t, next, "g") != g {
 		t.Error("another number after a restart")

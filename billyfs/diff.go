@@ -9,8 +9,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"deltafs/deltalog"
 )
 
 // maxDiff is the largest file that a patch holds, in bytes. What is longer is named, with
@@ -164,7 +162,7 @@ func (d *patcher) basePath(p string) string {
 		return p
 	}
 	ino, err := d.after().find(strings.TrimSuffix(dir, "/"))
-	if err != nil || ino&deltalog.Born != 0 {
+	if err != nil || !d.t.inBase(ino) {
 		return p
 	}
 	return path.Join(d.t.lowerPath(ino), name)

@@ -55,6 +55,15 @@ func (b *base) drift(ino Ino, fp deltalog.Fingerprint) (driftState, error) {
 	return state, nil
 }
 
+// drift is that of the base, but for what a commit is writing to just now: that has changed, and
+// what shows of it has not.
+func (t *Tree) drift(ino Ino, fp deltalog.Fingerprint) (driftState, error) {
+	if _, ours := t.applying.Load(ino); ours {
+		return driftNone, nil
+	}
+	return t.base.drift(ino, fp)
+}
+
 func (b *base) warnDrift(ino Ino, state driftState) {
 	p, err := b.path(ino)
 	if err != nil {

@@ -140,18 +140,25 @@ func (b *base) open(ino Ino) (*openFile, error) {
 	if f := b.fds.get(ino, st); f != nil {
 		return f, nil
 	}
-	p, err := b.path(ino)
-	if err != nil {
-		return nil, err
-	}
 	// The second round is for a file that was replaced since it was looked at.
 	for range 2 {
 		if _, st, err = b.stat(ino, b.immutable); err != nil {
 			return nil, err
 		}
-		file, err := b.fs.Open(p)
+		var file billy.File
+		err := b.at(ino, func(p string, _ uint64) error {
+			if file != nil {
+				file.Close()
+			}
+			var err error
+			if file, err = b.fs.Open(p); err != nil {
+				file = nil
+				return b.wrap("open", p, err, Stale)
+			}
+			return nil
+		})
 		if err != nil {
-			return nil, b.wrap("open", p, err, Stale)
+			return nil, err
 		}
 		if !isFile(file, st) {
 			file.Close()

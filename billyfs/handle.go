@@ -22,8 +22,8 @@ func (t *Tree) Handle(ino Ino) (Handle, error) {
 	if err != nil {
 		return Handle{}, err
 	}
-	if s.dead() || s.rec == nil && ino&deltalog.Born != 0 {
-		return Handle{}, fail("handle", ino, Stale, nil)
+	if err := t.there("handle", ino, s); err != nil {
+		return Handle{}, err
 	}
 	gen, err := t.generation(ino, s.rec)
 	if err != nil {
@@ -33,22 +33,33 @@ func (t *Tree) Handle(ino Ino) (Handle, error) {
 	if ino&deltalog.Born != 0 || ino == RootIno {
 		return h, nil
 	}
-	at, err := t.lowerPlace(ino)
+	home, err := t.home(ino)
 	if err != nil {
 		return Handle{}, err
 	}
-	if t.base.id.plain(at.parent, at.name) != ino {
+	if h.Parent = home.Parent; h.Parent == 0 {
 		return h, t.logPlaces(ino)
 	}
-	h.Parent = at.parent
-	fit, err := t.ancestors(&h)
-	if err != nil {
-		return Handle{}, err
+	if home.Depth == unfit {
+		return h, t.logPlaces(h.Parent)
 	}
-	if !fit {
-		err = t.logPlaces(h.Parent)
+	h.Depth, h.Ancestors = home.Depth, home.Ancestors
+	return h, nil
+}
+
+// home returns what the handle of an object of the base is made of, the generation aside:
+// no parent if its number is not that of a place, depth unfit if it lies too deep.
+func (t *Tree) home(ino Ino) (deltalog.Home, error) {
+	at, err := t.lies(ino)
+	if err != nil || at.Pinned {
+		return at.Home, err
 	}
-	return h, err
+	var h deltalog.Home
+	if n, err := t.base.number(place{at.Parent, at.Name}); err != nil || n != ino {
+		return h, err
+	}
+	h.Parent = at.Parent
+	return h, t.ancestors(&h)
 }
 
 // Resolve finds the object of a handle, also one of an earlier process. One
@@ -59,8 +70,8 @@ func (t *Tree) Resolve(h Handle) (Ino, error) {
 	if err != nil {
 		return 0, err
 	}
-	if s.dead() || s.rec == nil && h.Ino&deltalog.Born != 0 {
-		return 0, fail("resolve", h.Ino, Stale, nil)
+	if err := t.there("resolve", h.Ino, s); err != nil {
+		return 0, err
 	}
 	if s.rec == nil {
 		return t.base.find(h)
@@ -85,7 +96,7 @@ func (t *Tree) generation(ino Ino, rec *deltalog.Inode) (uint32, error) {
 	if rec == nil {
 		return t.base.gen(ino)
 	}
-	at, err := t.lowerPlace(ino)
+	at, err := t.lies(ino)
 	if err != nil {
 		return 0, err
 	}
@@ -95,40 +106,56 @@ func (t *Tree) generation(ino Ino, rec *deltalog.Inode) (uint32, error) {
 // lowerPlace returns where in the base an object lies, or lay when it was
 // changed first. It does not look at the base if it can do without.
 func (t *Tree) lowerPlace(ino Ino) (place, error) {
+	o, err := t.lies(ino)
+	return place{o.Parent, o.Name}, err
+}
+
+// lies is lowerPlace with what a commit has left.
+func (t *Tree) lies(ino Ino) (deltalog.Origin, error) {
 	if o := t.base.known(ino); o != nil {
-		return o.place, nil
+		return deltalog.Origin{Parent: o.parent, Name: o.name, Pinned: o.pinned, Home: o.home}, nil
 	}
-	if at, ok, err := t.origin(ino); ok || err != nil {
+	if at, ok, err := t.base.originOf(ino); ok || err != nil {
 		return at, err
 	}
-	return t.base.place(ino)
+	at, err := t.base.place(ino)
+	return deltalog.Origin{Parent: at.parent, Name: at.name}, err
 }
 
 // ancestors fills in the low bytes of the numbers of h.Parent and the
-// directories of the base above it, unless they are too many to fit.
-func (t *Tree) ancestors(h *Handle) (fit bool, err error) {
+// directories of the base above it, or that they are too many to fit. Those above a
+// directory that a commit has moved are those that it had before.
+func (t *Tree) ancestors(h *deltalog.Home) error {
 	n := 0
 	var low [MaxAncestors]byte // upwards
-	for at := h.Parent; at != RootIno; n++ {
+	var above deltalog.Home
+	for at := h.Parent; at != RootIno; {
 		if n > maxDepth {
-			return false, fail("handle", h.Parent, Stale, nil)
+			return fail("handle", h.Parent, Stale, nil)
 		}
 		if n < MaxAncestors {
 			low[n] = byte(at)
 		}
-		p, err := t.lowerPlace(at)
+		n++
+		p, err := t.lies(at)
 		if err != nil {
-			return false, err
+			return err
 		}
-		at = p.parent
+		if p.Pinned {
+			above = p.Home
+			break
+		}
+		at = p.Parent
 	}
-	if n > MaxAncestors {
-		return false, nil
+	if n+int(above.Depth) > MaxAncestors {
+		h.Depth = unfit
+		return nil
 	}
-	h.Depth = uint8(n)
-	copy(h.Ancestors[:], low[:n])
-	slices.Reverse(h.Ancestors[:n])
-	return true, nil
+	h.Depth = above.Depth + uint8(n)
+	copy(h.Ancestors[:], above.Ancestors[:above.Depth])
+	copy(h.Ancestors[above.Depth:], low[:n])
+	slices.Reverse(h.Ancestors[above.Depth:h.Depth])
+	return nil
 }
 
 // logPlaces makes the store know where an object of the base lies, and the
@@ -144,18 +171,18 @@ func (t *Tree) logPlaces(ino Ino) error {
 		if missing > maxDepth {
 			return fail("handle", ino, Stale, nil)
 		}
-		p, ok, err := t.origin(at)
+		p, ok, err := t.base.originOf(at)
 		if err != nil {
 			return err
 		}
 		if !ok {
-			if p, err = t.lowerPlace(at); err != nil {
+			if p, err = t.lies(at); err != nil {
 				return err
 			}
-			b.Origin(at, deltalog.Origin{Parent: p.parent, Name: p.name})
+			b.Origin(at, p)
 			missing++
 		}
-		at = p.parent
+		at = p.Parent
 	}
 	if missing == 0 {
 		return nil

@@ -35,6 +35,7 @@ type history struct {
 	step   int
 	snaps  map[string]*mem // what the snapshots of the tree hold
 	base   *mem            // what the tree was at the beginning
+	commit func()          // instead of layers; nil: no commits
 }
 
 func newHistory(t *rapid.T, r *rig, want side) *history {
@@ -226,7 +227,11 @@ func (h *history) play() {
 	case n < 95:
 		h.compare(h.pick())
 	case n < 97:
-		h.playLayers()
+		if h.commit != nil {
+			h.commit()
+		} else {
+			h.playLayers()
+		}
 	case n < 98:
 		h.clean()
 	default:
@@ -439,12 +444,16 @@ func (h *history) clean() {
 
 // finish walks both trees whole.
 func (h *history) finish() {
+	h.finishTrees()
+	h.finishLayers()
+}
+
+func (h *history) finishTrees() {
 	h.clean()
 	h.walk(&pair{tree: h.tree.rig.Root(), want: h.want.root()}, 0)
 	checkInvariants(h.T, h.tree.rig.Tree)
 	h.reopen(false)
 	h.walk(&pair{tree: h.tree.rig.Root(), want: h.want.root()}, 0)
-	h.finishLayers()
 }
 
 func (h *history) walk(p *pair, depth int) {

@@ -70,6 +70,9 @@ func (t *Tree) Snapshot(name string) error {
 
 // step goes on in a new layer; name is that of the one below, or empty.
 func (t *Tree) step(op, name string) error {
+	if err := t.changeable(op, name); err != nil {
+		return err
+	}
 	t.stack.Lock()
 	l, lsn, err := t.store.Snapshot(t.live(), name)
 	if err == nil {
@@ -87,6 +90,9 @@ func (t *Tree) step(op, name string) error {
 func (t *Tree) Fork(name, from string) error {
 	const op = "fork"
 	if err := checkLineName(op, name); err != nil {
+		return err
+	}
+	if err := t.changeable(op, name); err != nil {
 		return err
 	}
 	if _, taken := t.store.LayerNamed(name); taken {
@@ -231,6 +237,9 @@ func (t *Tree) changedSince(inos map[Ino]bool) error {
 
 // goBack makes the line go on over the layer that find returns.
 func (t *Tree) goBack(op, to string, find func() (deltalog.LayerID, error)) (saved string, err error) {
+	if err := t.changeable(op, to); err != nil {
+		return "", err
+	}
 	at := time.Unix(0, t.now()).UTC().Format("20060102T150405.000Z")
 	t.stack.Lock()
 	was := t.live()
@@ -293,8 +302,8 @@ func (t *Tree) touch(op string, ino Ino, after int64) (LSN, error) {
 	if err != nil {
 		return 0, err
 	}
-	if s.dead() || s.rec == nil && ino&deltalog.Born != 0 {
-		return 0, fail(op, ino, Stale, nil)
+	if err := t.there(op, ino, s); err != nil {
+		return 0, err
 	}
 	e, err := u.edit(ino)
 	if err != nil {
@@ -318,6 +327,9 @@ func (t *Tree) Drop(name string) error {
 	const op = "drop"
 	if name == t.line {
 		return layerFail(op, name, errOwnLine)
+	}
+	if err := t.changeable(op, name); err != nil {
+		return err
 	}
 	var dropped deltalog.LayerID
 	lsn, err := again(func() (LSN, error) {

@@ -56,8 +56,9 @@ func (s lockSet) node(ino Ino) *node {
 type name struct {
 	dir   Ino
 	name  string
-	lower Ino // what the base shows under it, whatever the layer says; 0: nothing
-	ino   Ino // what the merged tree shows under it; 0: nothing
+	lower Ino    // what the base shows under it, whatever the layer says; 0: nothing
+	ino   Ino    // what the merged tree shows under it; 0: nothing
+	shift uint64 // Tree.shifts when lower was looked up
 }
 
 // lockNames locks the directories of names, what the names stand for, and the

@@ -1,10 +1,6 @@
 package billyfs
 
-import (
-	"strings"
-
-	"deltafs/deltalog"
-)
+import "strings"
 
 // checkName refuses what cannot be a name, "." and ".." aside: an empty name,
 // one with a slash or a NUL, and one that is too long.
@@ -34,8 +30,8 @@ func (t *Tree) checkDir(op string, dir Ino) error {
 
 // look begins the work on a name: it checks directory and name, and asks the
 // base, before any lock is taken, what it shows under the name. That stays
-// true: the base does not change, so only the layer must be asked again under
-// the lock.
+// true, unless a commit changes the base, which resolve sees: so the layer alone must be
+// asked again under the lock.
 func (t *Tree) look(op string, dir Ino, s string) (*name, error) {
 	if err := t.checkDir(op, dir); err != nil {
 		return nil, err
@@ -43,45 +39,68 @@ func (t *Tree) look(op string, dir Ino, s string) (*name, error) {
 	if err := checkName(op, dir, s); err != nil {
 		return nil, err
 	}
-	n := &name{dir: dir, name: s}
-	if dir&deltalog.Born != 0 || isDot(s) {
-		return n, nil
+	n := &name{dir: dir, name: s, shift: t.shifts.Load()}
+	return n, t.lookLower(n)
+}
+
+// lookLower asks the base what it shows under a name.
+func (t *Tree) lookLower(n *name) error {
+	n.lower = 0
+	if isDot(n.name) || !t.inBase(n.dir) {
+		return nil
 	}
-	ino, err := t.base.Lookup(dir, s)
+	ino, err := t.base.Lookup(n.dir, n.name)
 	if err != nil && KindOf(err) != NotExist {
-		return nil, err
+		return err
 	}
 	if err == nil {
 		n.lower = ino
 	}
-	return n, nil
+	return nil
 }
 
 // resolve fills in what n stands for in the merged tree: what the layer's entry
-// says, and else what the base shows, unless that is dead.
+// says, and else what the base shows, unless that is dead. What the base shows is asked
+// again if a commit has brought something there since: with the directory locked, none can.
 func (t *Tree) resolve(n *name) error {
-	e, ok, err := t.store.Entry(t.live(), n.dir, t.base.cookie(n.name), n.name)
-	switch {
-	case err != nil:
-		return failName("lookup", n.dir, n.name, storeKind(err), err)
-	case ok && e.Whiteout:
-		n.ino = 0
-	case ok:
-		n.ino = e.Ino
-	default:
-		n.ino = n.lower
-		if n.ino == 0 {
-			return nil
+	for {
+		shift := t.shifts.Load()
+		if shift != n.shift {
+			if err := t.lookLower(n); err != nil {
+				return err
+			}
+			n.shift = shift
 		}
-		s, err := t.stateOf(n.ino)
-		if err != nil {
-			return err
-		}
-		if s.dead() {
+		e, ok, err := t.store.Entry(t.live(), n.dir, t.base.cookie(n.name), n.name)
+		switch {
+		case err != nil:
+			return failName("lookup", n.dir, n.name, storeKind(err), err)
+		case ok && e.Whiteout:
 			n.ino = 0
+		case ok:
+			n.ino = e.Ino
+		default:
+			if n.ino, err = t.showsBelow(n); err != nil {
+				return err
+			}
+			if t.shifts.Load() != shift {
+				continue
+			}
 		}
+		return nil
 	}
-	return nil
+}
+
+// showsBelow is what the base shows under a name, unless it is dead.
+func (t *Tree) showsBelow(n *name) (Ino, error) {
+	if n.lower == 0 {
+		return 0, nil
+	}
+	s, err := t.stateOf(n.lower)
+	if err != nil || s.dead() {
+		return 0, err
+	}
+	return n.lower, nil
 }
 
 // Lookup finds a name in a directory; "." and ".." too (".." of the root is
@@ -142,10 +161,10 @@ func (t *Tree) parent(dir Ino) (Ino, error) {
 	if err != nil {
 		return 0, err
 	}
-	switch {
-	case s.dead() || s.rec == nil && dir&deltalog.Born != 0:
-		return 0, fail("lookup", dir, Stale, nil)
-	case s.rec != nil:
+	if err := t.there("lookup", dir, s); err != nil {
+		return 0, err
+	}
+	if s.rec != nil {
 		return s.rec.Parent, nil
 	}
 	// Never changed, so never moved.
@@ -169,11 +188,11 @@ func (t *Tree) Readlink(ino Ino) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	switch {
-	case s.rec != nil && !s.dead():
+	if err := t.there("readlink", ino, s); err != nil {
+		return "", err
+	}
+	if s.rec != nil {
 		return s.rec.Target, nil
-	case s.rec != nil || ino&deltalog.Born != 0:
-		return "", fail("readlink", ino, Stale, nil)
 	}
 	return t.base.Readlink(ino)
 }

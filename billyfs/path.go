@@ -3,8 +3,6 @@ package billyfs
 import (
 	"slices"
 	"strings"
-
-	"deltafs/deltalog"
 )
 
 // lowerPlaceIf is lowerPlace for callers that need no reason.
@@ -78,7 +76,7 @@ func (c *changes) mergedPlace(ino Ino) (place, bool) {
 			return at, true
 		}
 	}
-	if ino&deltalog.Born != 0 {
+	if !c.t.inBase(ino) {
 		return place{}, false
 	}
 	at, ok := c.t.lowerPlaceIf(ino)

@@ -28,7 +28,7 @@ func (t *Tree) ReadAt(ino Ino, p []byte, off int64) (n int, eof bool, err error)
 	if err != nil {
 		return 0, false, err
 	}
-	if s.rec == nil && ino&deltalog.Born == 0 {
+	if s.rec == nil {
 		return t.readBase(ino, p, off)
 	}
 	// Size and data must be of one moment.
@@ -37,8 +37,11 @@ func (t *Tree) ReadAt(ino Ino, p []byte, off int64) (n int, eof bool, err error)
 	if s, err = t.load(nd); err != nil {
 		return 0, false, err
 	}
-	if s.rec == nil || s.dead() {
-		return 0, false, fail(op, ino, Stale, nil)
+	if err := t.there(op, ino, s); err != nil {
+		return 0, false, err
+	}
+	if s.rec == nil { // a commit has brought it to the base
+		return t.readBase(ino, p, off)
 	}
 	size := s.rec.Size
 	if uint64(off) >= size {
@@ -82,7 +85,7 @@ func (t *Tree) readLower(ino Ino, rec *deltalog.Inode, p []byte, off int64) erro
 	if shown == 0 {
 		return nil
 	}
-	switch d, err := t.base.drift(ino, rec.Base); {
+	switch d, err := t.drift(ino, rec.Base); {
 	case err != nil:
 		return err
 	case d == driftHard:

@@ -33,6 +33,7 @@ func (t *Tree) ReadDir(dir Ino, cookie uint64, fn func(DirEntry) bool) (eof bool
 		}
 		cookie = cookieDotDot
 	}
+	shift := t.shifts.Load()
 	lower, err := t.lowerEntries(dir)
 	if err != nil {
 		return false, err
@@ -40,26 +41,34 @@ func (t *Tree) ReadDir(dir Ino, cookie uint64, fn func(DirEntry) bool) (eof bool
 	if cookie == ^uint64(0) {
 		return true, nil
 	}
-	return t.merge(dir, cookie+1, lower, fn)
+	return t.merge(dir, cookie+1, lower, shift, fn)
 }
 
 // lowerEntries returns what the base lists of a directory, nil if that is none
 // of the base's.
 func (t *Tree) lowerEntries(dir Ino) ([]DirEntry, error) {
-	if dir&deltalog.Born != 0 {
+	if !t.inBase(dir) {
 		return nil, nil
 	}
 	return t.base.ReadDir(dir)
 }
 
 // merge calls fn for the merged entries of dir with cookies from from on, until
-// fn returns false. It returns true if it came to the end.
-func (t *Tree) merge(dir Ino, from uint64, lower []DirEntry, fn func(DirEntry) bool) (bool, error) {
+// fn returns false. It returns true if it came to the end. lower was listed when
+// Tree.shifts was shift; if a commit has brought names to the base since, it is listed again.
+func (t *Tree) merge(dir Ino, from uint64, lower []DirEntry, shift uint64, fn func(DirEntry) bool) (bool, error) {
 	lower = lower[firstFrom(lower, from):]
 	for {
 		upper, more, err := t.chunk(dir, from)
 		if err != nil {
 			return false, err
+		}
+		if now := t.shifts.Load(); now != shift {
+			if lower, err = t.lowerEntries(dir); err != nil {
+				return false, err
+			}
+			lower, shift = lower[firstFrom(lower, from):], now
+			continue
 		}
 		part := lower
 		if more {

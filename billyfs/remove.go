@@ -97,9 +97,10 @@ func (e *edit) dropSubdir() {
 // lowerList is the listing that the base has of a directory, read before the
 // directory is locked: reading a base can be slow, and it does not change.
 type lowerList struct {
-	t    *Tree
-	ino  Ino
-	list []DirEntry
+	t     *Tree
+	ino   Ino
+	list  []DirEntry
+	shift uint64 // Tree.shifts before it was read
 }
 
 // read reads the listing, if ino is a directory. If that fails it is for
@@ -110,6 +111,7 @@ func (l *lowerList) read(ino Ino) {
 	if err != nil || mode&TypeMask != TypeDir {
 		return
 	}
+	l.shift = l.t.shifts.Load()
 	if list, err := l.t.lowerEntries(ino); err == nil {
 		l.ino, l.list = ino, list
 	}
@@ -118,13 +120,14 @@ func (l *lowerList) read(ino Ino) {
 // checkEmpty fails unless the directory ino, which is locked, has no entries.
 func (l *lowerList) checkEmpty(op string, ino Ino) error {
 	if ino != l.ino { // not read, or the name has changed hands since
+		l.shift = l.t.shifts.Load()
 		list, err := l.t.lowerEntries(ino)
 		if err != nil {
 			return err
 		}
 		l.ino, l.list = ino, list
 	}
-	empty, err := l.t.merge(ino, 0, l.list, func(DirEntry) bool { return false })
+	empty, err := l.t.merge(ino, 0, l.list, l.shift, func(DirEntry) bool { return false })
 	if err == nil && !empty {
 		err = fail(op, ino, NotEmpty, nil)
 	}

@@ -68,23 +68,26 @@ func (t *Tree) Status(fn func(StatusEntry) error) error {
 // changes are the records of a layer, gathered for one walk.
 type changes struct {
 	t       *Tree
+	layer   deltalog.LayerID // that shows them, over those below it
 	inodes  map[Ino]deltalog.Inode
 	entries map[place]deltalog.Entry
 	names   map[Ino][]place // names that entries give; places of the merged tree
 	paths   map[Ino]string  // of directories, found so far
 }
 
-func (t *Tree) collect() (*changes, error) {
+func (t *Tree) collect() (*changes, error) { return t.collectAt(t.live()) }
+
+func (t *Tree) collectAt(layer deltalog.LayerID) (*changes, error) {
 	c := &changes{
-		t: t, inodes: make(map[Ino]deltalog.Inode), entries: make(map[place]deltalog.Entry),
+		t: t, layer: layer, inodes: make(map[Ino]deltalog.Inode), entries: make(map[place]deltalog.Entry),
 		names: make(map[Ino][]place), paths: map[Ino]string{RootIno: ""},
 	}
-	err := t.store.EachInode(t.live(), func(ino Ino, r deltalog.Inode) bool {
+	err := t.store.EachInode(layer, func(ino Ino, r deltalog.Inode) bool {
 		c.inodes[ino] = r
 		return true
 	})
 	if err == nil {
-		err = t.store.EachEntry(t.live(), func(dir Ino, e deltalog.DirEntry) bool {
+		err = t.store.EachEntry(layer, func(dir Ino, e deltalog.DirEntry) bool {
 			c.entries[place{dir, e.Name}] = e.Entry
 			if !e.Whiteout {
 				c.names[e.Ino] = append(c.names[e.Ino], place{dir, e.Name})
@@ -101,7 +104,7 @@ func (t *Tree) collect() (*changes, error) {
 // alive tells whether an object has not lost its last name.
 func (c *changes) alive(ino Ino) bool {
 	r, ok := c.inodes[ino]
-	return ok && r.Flags&deltalog.InodeDead == 0 || !ok && ino&deltalog.Born == 0
+	return ok && r.Flags&deltalog.InodeDead == 0 || !ok && c.t.inBase(ino)
 }
 
 // name is the line for what the layer holds for a name. Names in a directory
@@ -139,7 +142,7 @@ func (c *changes) name(at place, e deltalog.Entry) (s StatusEntry, ok bool) {
 
 // lower returns what the base has at a name, 0 if it has nothing.
 func (c *changes) lower(at place) (Ino, uint32) {
-	if at.parent&deltalog.Born != 0 {
+	if !c.t.inBase(at.parent) {
 		return 0, 0
 	}
 	ino, err := c.t.base.Lookup(at.parent, at.name)
@@ -163,7 +166,7 @@ func (c *changes) elsewhere(ino Ino, was place) bool {
 // movedFrom returns the path that an object of the base had there, if that
 // name of it is gone and so its name in the layer stands for it.
 func (c *changes) movedFrom(ino Ino) (string, bool) {
-	if ino&deltalog.Born != 0 {
+	if !c.t.inBase(ino) {
 		return "", false
 	}
 	from, ok := c.t.lowerPlaceIf(ino)
@@ -186,7 +189,7 @@ func (c *changes) shows(at place, ino Ino) bool {
 // inPlace is the line for an object of the base that has a record and still
 // goes by its name there.
 func (c *changes) inPlace(ino Ino) (s StatusEntry, ok bool) {
-	if ino&deltalog.Born != 0 || !c.alive(ino) {
+	if !c.t.inBase(ino) || !c.alive(ino) {
 		return s, false
 	}
 	at, ok := c.t.lowerPlaceIf(ino)
@@ -220,7 +223,7 @@ func (c *changes) contentChanged(ino Ino, r *deltalog.Inode) bool {
 		return true
 	}
 	data := false
-	err := c.t.store.DataRanges(c.t.live(), ino, 0, int64(r.Size), func(_, _ int64) bool {
+	err := c.t.store.DataRanges(c.layer, ino, 0, int64(r.Size), func(_, _ int64) bool {
 		data = true
 		return false
 	})
@@ -243,7 +246,7 @@ func (c *changes) conflict(ino Ino) string {
 	if !ok || r.Flags&deltalog.InodeBase == 0 || r.Mode&TypeMask == TypeDir {
 		return ""
 	}
-	switch state, err := c.t.base.drift(ino, r.Base); {
+	switch state, err := c.t.drift(ino, r.Base); {
 	case err != nil:
 		return err.Error()
 	case state == driftHard:

@@ -35,11 +35,16 @@ type Tree struct {
 	// goes on in another layer. It is taken before the locks of inodes.
 	stack    sync.RWMutex
 	epoch    atomic.Uint64 // moves when the line goes back: see state
+	shifts   atomic.Uint64 // moves before what a name stands for passes from the delta to the base: see resolve
 	log      *slog.Logger
 	now      func() int64
 	nodes    nodeTable
 	dentries dentryCache
 	renames  sync.Mutex // held while a directory moves to another parent
+
+	committing sync.Mutex  // one commit at a time
+	unfinished atomic.Bool // a commit has begun: layers stay as they are until it is done
+	applying   sync.Map    // Ino: objects of the base that a commit is changing
 }
 
 // Open merges base and the live layer of store. The tree neither closes nor
@@ -61,12 +66,18 @@ func Open(fs billy.Filesystem, store *deltalog.Store, o Options) (*Tree, error) 
 	}
 	t.nodes.init()
 	t.dentries.init()
-	b, err := openBase(fs, store.Key("inode"), baseOptions{immutable: o.Immutable, log: t.log, origin: t.origin, now: t.now})
+	bo := t.baseOptions(o)
+	err := store.EachEntry(deltalog.BaseLayer, func(Ino, deltalog.DirEntry) bool {
+		bo.some = true
+		return false
+	})
 	if err != nil {
+		return nil, &Error{Op: "open", Path: "store", Kind: storeKind(err), Err: err}
+	}
+	if t.base, err = openBase(fs, store.Key("inode"), bo); err != nil {
 		return nil, err
 	}
-	t.base = b
-	return t, nil
+	return t, t.findUnfinished()
 }
 
 // Close gives back the files of the base that the tree keeps open. Base and
@@ -96,12 +107,63 @@ func (t *Tree) Tags(fn func(tag []byte)) error {
 	return nil
 }
 
-// origin is what the base asks to find an object of which it knows no more
-// than the number.
-func (t *Tree) origin(ino Ino) (place, bool, error) {
-	o, ok, err := t.store.Origin(ino)
-	if err != nil {
-		return place{}, false, fail("origin", ino, storeKind(err), err)
+// there fails with Stale unless an object in state s is there, as far as that can be told
+// without a look at the base.
+func (t *Tree) there(op string, ino Ino, s *state) error {
+	gone := s.dead()
+	if s.rec == nil && ino&deltalog.Born != 0 {
+		in, err := t.base.has(ino)
+		if err != nil {
+			return err
+		}
+		gone = !in
 	}
-	return place{parent: o.Parent, name: o.Name}, ok, nil
+	if gone {
+		return fail(op, ino, Stale, nil)
+	}
+	return nil
+}
+
+// inBase tells whether an object is one of the base: it was always, or a commit has made it one.
+func (t *Tree) inBase(ino Ino) bool {
+	if ino&deltalog.Born == 0 {
+		return true
+	}
+	in, err := t.base.has(ino)
+	return in && err == nil
+}
+
+// baseOptions are what the base asks of the store.
+func (t *Tree) baseOptions(o Options) baseOptions {
+	id := t.store.ID()
+	b := baseOptions{immutable: o.Immutable, log: t.log, now: t.now, hidden: fmt.Sprintf(".deltafs-%x-", id[:6])}
+	wrap := func(op string, ino Ino, err error) error {
+		if err == nil {
+			return nil
+		}
+		return fail(op, ino, storeKind(err), err)
+	}
+	b.origin = func(ino Ino) (deltalog.Origin, bool, error) {
+		o, ok, err := t.store.Origin(ino)
+		return o, ok, wrap("origin", ino, err)
+	}
+	b.pinAt = func(at place) (Ino, error) {
+		e, _, err := t.store.Entry(deltalog.BaseLayer, at.parent, t.base.cookie(at.name), at.name)
+		return e.Ino, wrap("pin", at.parent, err)
+	}
+	b.eachPin = func(dir Ino, fn func(string, Ino)) error {
+		return wrap("pin", dir, t.store.Entries(deltalog.BaseLayer, dir, 0, func(e deltalog.DirEntry) bool {
+			fn(e.Name, e.Ino)
+			return true
+		}))
+	}
+	b.eachPinned = func(fn func(Ino, deltalog.Origin)) error {
+		return wrap("pin", RootIno, t.store.EachOrigin(func(ino Ino, o deltalog.Origin) bool {
+			if o.Pinned {
+				fn(ino, o)
+			}
+			return true
+		}))
+	}
+	return b
 }

@@ -28,6 +28,7 @@ type edit struct {
 	used   *usage         // as it will be; nil: to be counted
 	stamp  int64          // time of the change, later than all that the object has seen
 	gone   bool           // its last name goes with this update
+	inBase bool           // of one that is gone: the base has it
 }
 
 // begin starts an update of inodes that set has locked.
@@ -180,8 +181,9 @@ func (e *edit) unlink() {
 func (u *update) commit() (LSN, error) {
 	l, err := u.t.live(), u.err
 	for _, e := range u.edits {
+		e.inBase = e.gone && u.t.inBase(e.n.ino)
 		switch {
-		case e.gone && e.n.ino&deltalog.Born != 0:
+		case e.gone && !e.inBase:
 			if rerr := u.t.store.RemoveInode(u.batch, l, e.n.ino); rerr != nil && err == nil {
 				err = fail(u.op, e.n.ino, storeKind(rerr), rerr)
 			}
@@ -209,7 +211,7 @@ func (u *update) commit() (LSN, error) {
 	}
 	for _, e := range u.edits {
 		s := &state{rec: &e.rec, used: e.used, layer: l, epoch: u.t.epoch.Load()}
-		if e.gone && e.n.ino&deltalog.Born != 0 {
+		if e.gone && !e.inBase {
 			s.rec, s.used = nil, nil
 		}
 		e.n.state.Store(s)

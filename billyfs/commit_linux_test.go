@@ -1,0 +1,309 @@
+package billyfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+
+	"deltafs/billyfs/rootfs"
+)
+
+// writer opens a directory for commits.
+func writer(t testing.TB, dir string) Writer {
+	t.Helper()
+	w, err := rootfs.OpenWritable(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// portrait is all that a commit has to bring to the base, by path. Times of access and of change are
+// left out, and the size of directories.
+func portrait(t tester, root string) map[string]string {
+	t.Helper()
+	all, groups := map[string]string{}, map[uint64][]string{}
+	err := filepath.WalkDir(root, func(p string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(root, p)
+		var st unix.Stat_t
+		if err := unix.Lstat(p, &st); err != nil {
+			return err
+		}
+		s := fmt.Sprintf("%o %d:%d", st.Mode, st.Uid, st.Gid)
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFDIR:
+		case unix.S_IFREG:
+			data, err := os.ReadFile(p)
+			if err != nil {
+				return err
+			}
+			s += fmt.Sprintf(" %d %x", st.Nlink, data)
+		case unix.S_IFLNK:
+			target, err := os.Readlink(p)
+			if err != nil {
+				return err
+			}
+			s += " " + target
+		default:
+			s += fmt.Sprintf(" rdev %d,%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
+		}
+		all[rel] = s + fmt.Sprintf(" at %d", st.Mtim.Nano())
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			groups[st.Ino] = append(groups[st.Ino], rel)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	for _, g := range groups {
+		slices.Sort(g)
+		for _, p := range g {
+			all[p] += fmt.Sprint(" is ", g)
+		}
+	}
+	return all
+}
+
+// portraitOf is that of the merged tree.
+func portraitOf(t tester, tr *Tree) map[string]string {
+	t.Helper()
+	all, groups := map[string]string{}, map[Ino][]string{}
+	var walk func(p string, ino Ino)
+	walk = func(p string, ino Ino) {
+		a, err := tr.Attr(ino)
+		if err != nil {
+			t.Fatalf("%s: %v", p, err)
+		}
+		s := fmt.Sprintf("%o %d:%d", a.Mode, a.UID, a.GID)
+		switch a.Mode & TypeMask {
+		case TypeDir:
+			_, err := tr.ReadDir(ino, 0, func(e DirEntry) bool {
+				if !isDot(e.Name) {
+					walk(path.Join(p, e.Name), e.Ino)
+				}
+				return true
+			})
+			if err != nil {
+				t.Fatalf("%s: %v", p, err)
+			}
+		case TypeRegular:
+			data, err := readAll(tr, ino)
+			if err != nil {
+				t.Fatalf("%s: %v", p, err)
+			}
+			s += fmt.Sprintf(" %d %x", a.Nlink, data)
+		case TypeSymlink:
+			target, err := tr.Readlink(ino)
+			if err != nil {
+				t.Fatalf("%s: %v", p, err)
+			}
+			s += " " + target
+		default:
+			s += fmt.Sprintf(" rdev %d,%d", a.RdevMajor, a.RdevMinor)
+		}
+		all[p] = s + fmt.Sprintf(" at %d", a.Mtime)
+		if a.Mode&TypeMask != TypeDir {
+			groups[ino] = append(groups[ino], p)
+		}
+	}
+	walk(".", tr.Root())
+	for _, g := range groups {
+		slices.Sort(g)
+		for _, p := range g {
+			all[p] += fmt.Sprint(" is ", g)
+		}
+	}
+	return all
+}
+
+// compareTrees fails at what differs.
+func compareTrees(t tester, what string, got, want map[string]string) {
+	t.Helper()
+	var diff []string
+	for p := range maps.Keys(want) {
+		if g, ok := got[p]; !ok {
+			diff = append(diff, fmt.Sprintf("%s is missing: %.200s", p, want[p]))
+		} else if g != want[p] {
+			diff = append(diff, fmt.Sprintf("%s is\n    %.300s, want\n    %.300s", p, g, want[p]))
+		}
+	}
+	for p := range got {
+		if _, ok := want[p]; !ok {
+			diff = append(diff, p+" is there: "+fmt.Sprintf("%.200s", got[p]))
+		}
+	}
+	if diff != nil {
+		slices.Sort(diff)
+		t.Fatalf("%s:\n  %s", what, strings.Join(diff, "\n  "))
+	}
+}
+
+// copyTree copies a directory with all that a portrait shows.
+func copyTree(t testing.TB, from, to string) {
+	t.Helper()
+	links := map[uint64]string{}
+	var dirs []func()
+	err := filepath.WalkDir(from, func(p string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(from, p)
+		dst := filepath.Join(to, rel)
+		var st unix.Stat_t
+		if err := unix.Lstat(p, &st); err != nil {
+			return err
+		}
+		if first, ok := links[st.Ino]; ok && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return os.Link(first, dst)
+		}
+		links[st.Ino] = dst
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFDIR:
+			err = os.MkdirAll(dst, 0o700)
+		case unix.S_IFREG:
+			var data []byte
+			if data, err = os.ReadFile(p); err == nil {
+				err = os.WriteFile(dst, data, 0o600)
+			}
+		case unix.S_IFLNK:
+			var target string
+			if target, err = os.Readlink(p); err == nil {
+				err = os.Symlink(target, dst)
+			}
+		default:
+			err = unix.Mknod(dst, st.Mode, int(st.Rdev))
+		}
+		set := func() {
+			_ = os.Lchown(dst, int(st.Uid), int(st.Gid))
+			if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+				_ = unix.Chmod(dst, st.Mode&0o7777)
+			}
+			_ = unix.UtimesNanoAt(unix.AT_FDCWD, dst, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
+		}
+		if set(); st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			dirs = append(dirs, set)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(dirs)
+	for _, set := range dirs {
+		set()
+	}
+}
+
+// openOver opens a tree over a base that commits may change.
+func openOver(t testing.TB, base, dir string, segment int64) *rig {
+	t.Helper()
+	r := newRigSized(t, openRoot(t, base), dir, segment)
+	r.opts.Immutable = false
+	r.Tree.Close()
+	r.open()
+	return r
+}
+
+// killer ends a commit at its n-th step, as a crash would.
+func killer(n int) func(string) error {
+	return func(string) error {
+		if n--; n == 0 {
+			return errKilled
+		}
+		return nil
+	}
+}
+
+// TestCommitHistories plays random histories with commits in between: of all and of some paths, some
+// of them killed at a random step, after which another process goes on. The merged tree is what the model
+// says, all the time; in the end the base is what the merged tree was.
+func TestCommitHistories(t *testing.T) {
+	plain, stores := t.TempDir(), storesDir(t)
+	populate(t, plain)
+	checks(t, 200)
+	rapid.Check(t, func(rt *rapid.T) {
+		base := freshDir(stores)
+		copyTree(t, plain, base)
+		defer os.RemoveAll(base)
+		r := openOver(t, base, freshDir(stores), smallSegment)
+		m := &mem{}
+		m.load(t, base)
+		w := writer(t, base)
+		h := newHistory(rt, r, m)
+		h.who = []Caller{root, user}
+		h.commit = func() { h.playCommit(w) }
+		for range steps {
+			h.play()
+		}
+		h.finishTrees()
+		want := portraitOf(rt, r.Tree)
+		done, err := r.Commit(CommitOptions{Base: w})
+		if err != nil || len(done.Conflicts)+len(done.Kept) > 0 {
+			rt.Fatalf("last commit: %v, %+v", err, done)
+		}
+		compareTrees(rt, "the base after a commit is not what the merged tree was before", portrait(rt, base), want)
+		compareTrees(rt, "the merged tree after a commit is not what it was before", portraitOf(rt, r.Tree), want)
+		h.checkClean()
+		h.reopen(rapid.Bool().Draw(rt, "clean"))
+		h.walk(&pair{tree: r.Root(), want: m.root()}, 0)
+		compareTrees(rt, "the merged tree is another after a restart", portraitOf(rt, r.Tree), want)
+		r.close()
+		os.RemoveAll(r.dir)
+	})
+}
+
+// checkClean fails unless the delta is empty.
+func (h *history) checkClean() {
+	h.Helper()
+	if err := h.tree.rig.Status(func(e StatusEntry) error { return fmt.Errorf("%c %s", e.Code, e.Path) }); err != nil {
+		h.Fatalf("after a commit of everything there is %v", err)
+	}
+}
+
+// playCommit commits all, or what is below some names.
+func (h *history) playCommit(w Writer) {
+	r := h.tree.rig
+	o := CommitOptions{Base: w}
+	for range rapid.IntRange(0, 3).Draw(h.T, "paths") {
+		o.Paths = append(o.Paths, rapid.SampledFrom([]string{"a", "b", "c", "d", "d/sub", "d/f", "e", "f", "g", "l", "sub", "many", "e/f", "a/b"}).Draw(h.T, "path"))
+	}
+	if n := rapid.IntRange(0, 40).Draw(h.T, "kill at"); n > 0 {
+		o.hook = killer(n)
+	}
+	before := portraitOf(h.T, r.Tree)
+	done, err := r.Commit(o)
+	if errors.Is(err, errKilled) {
+		compareTrees(h.T, fmt.Sprintf("step %d: the merged tree is another while a commit is cut short", h.step), portraitOf(h.T, r.Tree), before)
+		if rapid.Bool().Draw(h.T, "restart") {
+			h.reopen(false)
+		}
+		compareTrees(h.T, fmt.Sprintf("step %d: the merged tree is another after a commit was cut short", h.step), portraitOf(h.T, r.Tree), before)
+		if rapid.Bool().Draw(h.T, "resume") {
+			done, err = r.Resume(CommitOptions{Base: w})
+		} else {
+			done, err = r.Commit(CommitOptions{Base: w})
+		}
+	}
+	if err != nil || len(done.Conflicts)+len(done.Kept) > 0 {
+		h.Fatalf("step %d: commit of %q: %v, %+v", h.step, o.Paths, err, done)
+	}
+	compareTrees(h.T, fmt.Sprintf("step %d: the merged tree is another after a commit of %q", h.step, o.Paths), portraitOf(h.T, r.Tree), before)
+}
+
+var _ = syscall.ENOSPC

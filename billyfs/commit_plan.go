@@ -1,0 +1,349 @@
+package billyfs
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"deltafs/deltalog"
+)
+
+// plan is what a commit, or a discard, is about: records of a layer and what the base holds
+// where they say something.
+type plan struct {
+	*changes
+	holder   map[place]Ino   // what the base has at the places of entries
+	at       map[Ino][]place // the same the other way round
+	children map[Ino][]place // entries by directory
+	known    map[Ino]bool    // a commit is at these: that they differ is its own doing
+
+	entries map[place]bool // chosen
+	inodes  map[Ino]bool   // chosen
+	also    map[string]bool
+	blocked map[Ino]string   // objects that stay as they are, and why
+	barred  map[place]string // places that stay as they are, and why
+}
+
+// Conflict is a path where the base is not what it was when the delta changed it.
+type Conflict struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
+}
+
+// makePlan chooses what lies at and below paths, all if there are none, and what that
+// cannot be done without.
+func (t *Tree) makePlan(layer deltalog.LayerID, paths []string, ignore func(string) bool) (*plan, error) {
+	c, err := t.collectAt(layer)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{
+		changes: c, holder: map[place]Ino{}, at: map[Ino][]place{}, children: map[Ino][]place{}, known: map[Ino]bool{},
+		entries: map[place]bool{}, inodes: map[Ino]bool{}, also: map[string]bool{},
+		blocked: map[Ino]string{}, barred: map[place]string{},
+	}
+	for at := range c.entries {
+		p.children[at.parent] = append(p.children[at.parent], at)
+		if !t.inBase(at.parent) {
+			continue
+		}
+		ino, err := t.base.Lookup(at.parent, at.name)
+		switch KindOf(err) {
+		case 0:
+			p.holder[at] = ino
+			p.at[ino] = append(p.at[ino], at)
+		case NotExist:
+		case Stale, NotDir, Access: // the directory is not there any more
+			p.barred[at] = "its directory in the base: " + KindOf(err).String()
+		default:
+			return nil, err
+		}
+	}
+	p.choose(paths, ignore)
+	return p, nil
+}
+
+// under tells whether a path is one of paths or below it.
+func under(paths []string, p string) bool {
+	for _, q := range paths {
+		if q == "." || p == q || strings.HasPrefix(p, q+"/") {
+			return true
+		}
+	}
+	return len(paths) == 0
+}
+
+func (p *plan) choose(paths []string, ignore func(string) bool) {
+	wanted := func(path string, ok bool) bool {
+		return ok && under(paths, path) && (ignore == nil || !ignore(path))
+	}
+	if len(paths) == 0 && ignore == nil {
+		wanted = func(string, bool) bool { return true }
+	}
+	for at := range p.changes.entries {
+		path, ok := p.path(at)
+		if wanted(path, ok) {
+			p.chooseEntry(at)
+		}
+	}
+	for ino := range p.changes.inodes {
+		path, ok := ".", true
+		if ino != RootIno {
+			var at place
+			if at, ok = p.mergedPlace(ino); ok {
+				path, ok = p.path(at)
+			}
+		}
+		if wanted(path, ok) {
+			p.chooseInode(ino)
+		}
+	}
+	if len(paths) == 0 {
+		return
+	}
+	for at := range p.entries {
+		if path, ok := p.path(at); ok && !under(paths, path) {
+			p.also[path] = true
+		}
+	}
+}
+
+// chooseEntry chooses what a directory holds for a name, and what goes with that.
+func (p *plan) chooseEntry(at place) {
+	e, ok := p.changes.entries[at]
+	if !ok || p.entries[at] {
+		return
+	}
+	p.entries[at] = true
+	if !p.t.inBase(at.parent) { // its directory has to be there
+		p.chooseInode(at.parent)
+	}
+	if !e.Whiteout {
+		p.chooseObject(e.Ino)
+	}
+	h := p.holder[at]
+	if h == 0 || h == e.Ino {
+		return
+	}
+	p.chooseObject(h) // it has to go somewhere
+}
+
+// chooseObject chooses all names of an object, new ones and old ones.
+func (p *plan) chooseObject(ino Ino) {
+	for _, at := range p.names[ino] {
+		p.chooseEntry(at)
+	}
+	for _, at := range p.at[ino] {
+		p.chooseEntry(at)
+	}
+	r, ok := p.changes.inodes[ino]
+	switch {
+	case !p.t.inBase(ino):
+		p.inodes[ino] = true
+	case ok && r.Flags&deltalog.InodeDead != 0:
+		if !p.inodes[ino] {
+			p.inodes[ino] = true
+			for _, at := range p.children[ino] { // to be empty it takes all that was in it
+				p.chooseEntry(at)
+			}
+		}
+	}
+}
+
+func (p *plan) chooseInode(ino Ino) {
+	if p.inodes[ino] {
+		return
+	}
+	if _, ok := p.changes.inodes[ino]; !ok {
+		return
+	}
+	if !p.t.inBase(ino) || !p.alive(ino) {
+		p.chooseObject(ino)
+	}
+	p.inodes[ino] = true
+}
+
+// check finds conflicts and bars what they are about. force lets the delta win where nothing
+// of the base shows through.
+func (p *plan) check(force bool) ([]Conflict, error) {
+	for ino := range p.inodes {
+		reason, err := p.drifted(ino, force)
+		if err != nil {
+			return nil, err
+		}
+		if reason != "" {
+			p.blocked[ino] = reason
+		}
+	}
+	for at := range p.entries {
+		if reason := p.taken(at, force); reason != "" {
+			p.barred[at] = reason
+		}
+	}
+	return p.conflicts(), nil
+}
+
+// conflicts are the paths that are barred.
+func (p *plan) conflicts() []Conflict {
+	seen := map[Conflict]bool{}
+	for ino, reason := range p.blocked {
+		path := p.anyPath(ino)
+		for _, at := range p.at[ino] { // of one that is gone in the delta: where it was
+			if w, ok := p.path(at); ok && !p.alive(ino) {
+				path = w
+			}
+		}
+		seen[Conflict{path, reason}] = true
+	}
+	for at, reason := range p.barred {
+		if !p.entries[at] {
+			continue
+		}
+		path, ok := p.path(at)
+		if !ok {
+			path = fmt.Sprintf("%s/%s", inoName(at.parent), at.name)
+		}
+		seen[Conflict{path, reason}] = true
+	}
+	return slices.SortedFunc(maps.Keys(seen), func(a, b Conflict) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Reason, b.Reason))
+	})
+}
+
+const (
+	reasonChanged  = "changed in the base"
+	reasonReplaced = "replaced in the base, or its attributes changed"
+	reasonGone     = "not in the base any more"
+	reasonMade     = "made in the base by somebody else"
+	reasonFull     = "not empty in the base"
+)
+
+// drifted says how an object of the base is not what it was, empty if it is.
+func (p *plan) drifted(ino Ino, force bool) (string, error) {
+	r, ok := p.changes.inodes[ino]
+	if !ok || r.Flags&deltalog.InodeBase == 0 || p.known[ino] || !p.t.inBase(ino) {
+		return "", nil
+	}
+	dead := r.Flags&deltalog.InodeDead != 0
+	_, st, err := p.t.base.stat(ino, false)
+	if KindOf(err) == Stale {
+		if dead {
+			return "", nil // as it should be
+		}
+		return reasonGone, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if r.Mode&TypeMask == TypeDir {
+		if dead {
+			return p.occupied(ino)
+		}
+		return "", nil
+	}
+	now := st.fingerprint()
+	if p.t.base.noTimes {
+		now.Mtime, now.Ctime = r.Base.Mtime, r.Base.Ctime
+	}
+	switch compareFingerprints(r.Base, now) {
+	case driftNone:
+		return "", nil
+	case driftSoft:
+		if force {
+			return "", nil
+		}
+		return reasonReplaced, nil
+	}
+	if force && (dead || p.covered(ino, &r)) {
+		return "", nil
+	}
+	return reasonChanged, nil
+}
+
+// covered tells whether nothing of the base shows through a file.
+func (p *plan) covered(ino Ino, r *deltalog.Inode) bool {
+	if r.Mode&TypeMask != TypeRegular {
+		return true
+	}
+	at := int64(0)
+	err := p.t.store.DataRanges(p.layer, ino, 0, int64(r.LowerLen), func(off, n int64) bool {
+		if off == at {
+			at += n
+		}
+		return true
+	})
+	return err == nil && at >= int64(r.LowerLen)
+}
+
+// occupied says that a directory which is gone in the delta has something in the base that
+// the delta knows nothing of.
+func (p *plan) occupied(dir Ino) (string, error) {
+	list, err := p.t.base.ReadDir(dir)
+	if KindOf(err) == Stale {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, e := range list {
+		if _, ok := p.changes.entries[place{dir, e.Name}]; !ok {
+			return reasonFull, nil
+		}
+	}
+	return "", nil
+}
+
+// taken says why a place cannot become what the delta says, empty if it can.
+func (p *plan) taken(at place, force bool) string {
+	if p.t.base.hides(at.name) {
+		return "a name that commits use"
+	}
+	h := p.holder[at]
+	if h == 0 || h == p.changes.entries[at].Ino || p.known[h] {
+		return ""
+	}
+	if _, ok := p.changes.inodes[h]; ok {
+		return p.blocked[h]
+	}
+	if o := p.t.base.known(h); force && o != nil && o.typ != TypeDir {
+		return ""
+	}
+	return reasonMade
+}
+
+// depthOf is how deep a place lies in the merged tree.
+func (p *plan) depthOf(at place) int {
+	path, ok := p.path(at)
+	if !ok {
+		return maxDepth
+	}
+	return strings.Count(path, "/")
+}
+
+// ConflictError lists what a commit, or a discard, was refused for.
+type ConflictError struct{ Conflicts []Conflict }
+
+func (e *ConflictError) Error() string {
+	var list []string
+	for i, c := range e.Conflicts {
+		if i == 20 {
+			list = append(list, fmt.Sprintf("and %d more", len(e.Conflicts)-i))
+			break
+		}
+		list = append(list, fmt.Sprintf("%s (%s)", c.Path, c.Reason))
+	}
+	return "the base has changed underneath: " + strings.Join(list, ", ")
+}
+
+var errUnfinished = errors.New("a commit has begun and is not done: it can only be finished")
+
+// changeable fails while a commit is under way.
+func (t *Tree) changeable(op, name string) error {
+	if t.unfinished.Load() {
+		return &Error{Op: op, Path: name, Kind: Busy, Err: errUnfinished}
+	}
+	return nil
+}
