@@ -146,7 +146,7 @@ func (t *Tree) PlanCommit(o CommitOptions) ([]StatusEntry, Committed, error) {
 	if done.Dropped, err = t.leaning(o.DropSnapshots); err != nil {
 		return nil, done, err
 	}
-	p, err := t.makePlan(t.live(), o.Paths, ignore)
+	p, err := t.makePlan(t.live(), o.Paths, ignore, false)
 	if err != nil {
 		return nil, done, err
 	}
@@ -206,7 +206,7 @@ func (t *Tree) Commit(o CommitOptions) (Committed, error) {
 		return done, err
 	}
 	dropped := done.Dropped
-	done, err = t.run(o)
+	done, err = t.run(o, false)
 	done.Dropped = dropped
 	if err == nil && o.OnConflict == ConflictBase && len(conflicts) > 0 {
 		var paths []string
@@ -236,7 +236,7 @@ func (t *Tree) resume(o CommitOptions) (Committed, error) {
 	o.Paths, o.Ignore, o.OnConflict = texts(h.Paths), texts(h.Ignore), h.OnConflict
 	release := t.store.HoldSettling()
 	defer release()
-	return t.run(o)
+	return t.run(o, true)
 }
 
 func texts(list [][]byte) (out []string) {
@@ -344,8 +344,8 @@ func (t *Tree) logCommit(b *deltalog.Batch) error {
 }
 
 // run does a commit that has begun.
-func (t *Tree) run(o CommitOptions) (Committed, error) {
-	c := &committer{t: t, w: o.Base, o: o, kept: map[string]string{}}
+func (t *Tree) run(o CommitOptions, again bool) (Committed, error) {
+	c := &committer{t: t, w: o.Base, o: o, again: again, kept: map[string]string{}}
 	c.done.Conflicts, c.done.Kept, c.done.Also = []Conflict{}, []Conflict{}, []string{}
 	err := c.run()
 	if err == nil {

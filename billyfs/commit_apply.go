@@ -213,6 +213,9 @@ func (c *committer) attributes(p string, r *deltalog.Inode, now *Attr) (kept str
 		}
 	}
 	typ := r.Mode & TypeMask
+	if typ == TypeSymlink && now.Mode != r.Mode {
+		kept = fmt.Sprintf("mode %04o", r.Mode&allPerms) // systems have one for all
+	}
 	if typ != TypeSymlink && (now.Mode&allPerms != r.Mode&allPerms || owned && r.Mode&(setUID|setGID) != 0) {
 		if err := refused(fmt.Sprintf("mode %04o", r.Mode&allPerms), c.w.Chmod(p, r.Mode&allPerms)); err != nil {
 			return kept, err
@@ -273,10 +276,7 @@ func (c *committer) apply(s *task) error {
 				if s.Over != 0 {
 					c.goneLocked(s.Over)
 				}
-				if s.Kind == stepMove {
-					b.vacateLocked(s.From.place())
-				}
-				b.placeLocked(s.Ino, c.originAt(s, to))
+				b.doneLocked(s)
 			})
 		})
 	})
@@ -289,8 +289,19 @@ func cmpIno(a, b Ino) Ino {
 	return b
 }
 
-func (c *committer) originAt(s *task, at place) deltalog.Origin {
+func originAt(s *task, at place) deltalog.Origin {
 	return deltalog.Origin{Parent: at.parent, Name: at.name, Pinned: true, Home: s.Home}
+}
+
+// doneLocked notes what has come to a place.
+func (b *base) doneLocked(s *task) {
+	switch s.Kind {
+	case stepMove:
+		b.vacateLocked(s.From.place())
+	case stepLink:
+		b.pins.placed[s.Was.place()] = s.Ino
+	}
+	b.placeLocked(s.Ino, originAt(s, s.To.place()))
 }
 
 // link gives a file another name, over what is dead there.
@@ -329,7 +340,7 @@ func (c *committer) unlinkedLocked(s *task) {
 	}
 	for _, at := range c.p.at[s.Ino] {
 		if at != from {
-			b.placeLocked(s.Ino, c.originAt(s, at))
+			b.placeLocked(s.Ino, originAt(s, at))
 			b.pins.placed[at] = s.Ino
 			return
 		}

@@ -56,6 +56,7 @@ func (c *committer) finish(group []*task) error {
 			f.step(s)
 		}
 	}
+	f.forgotten()
 	if f.err != nil {
 		return f.err
 	}
@@ -77,6 +78,31 @@ func (c *committer) finish(group []*task) error {
 		fn()
 	}
 	return nil
+}
+
+// forgotten drops pins of places that an earlier run has left, and has not come to say so.
+func (f *finisher) forgotten() {
+	b := f.t.base
+	b.mu.RLock()
+	var left []place
+	for at, ino := range b.pins.placed {
+		if ino == 0 && !slices.Contains(f.places, at) {
+			left = append(left, at)
+		}
+	}
+	b.mu.RUnlock()
+	for _, at := range left {
+		f.unpin(at)
+	}
+}
+
+func (f *finisher) unpin(at place) {
+	pin, _, err := f.t.store.Entry(deltalog.BaseLayer, at.parent, f.t.base.cookie(at.name), at.name)
+	f.note(err)
+	if pin.Ino != 0 {
+		f.b.EntryGone(deltalog.BaseLayer, at.parent, f.t.base.cookie(at.name), at.name)
+	}
+	f.places = append(f.places, at)
 }
 
 // logAppend is logCommit without the sync.
@@ -125,13 +151,6 @@ func (f *finisher) step(s *task) {
 	if s.Kind != stepAdopt || f.pinnedNow(s.Ino) {
 		f.pin(s.Ino, to)
 	}
-	if s.Kind == stepLink { // the place that it had is no longer what gives it its number
-		if o := c.t.base.known(s.Ino); o == nil || !o.shared {
-			for _, at := range p.at[s.Ino] {
-				f.pin(s.Ino, at)
-			}
-		}
-	}
 	f.after = append(f.after, func() { p.gain(s.Ino, to) })
 	if !c.t.base.hides(to.name) {
 		f.dropEntry(to, s.Ino)
@@ -143,7 +162,7 @@ func (f *finisher) unlinked(s *task, from place) {
 	if len(f.p.at[s.Ino]) > 1 {
 		f.moved(s.Ino)
 	} else { // by its inode number it is known wherever it is met
-		f.b.Origin(s.Ino, f.originAt(s, from))
+		f.b.Origin(s.Ino, originAt(s, from))
 		f.inos = append(f.inos, s.Ino)
 	}
 	if f.ready[s.Ino] && !f.awaited(s.Ino, from) {
@@ -187,8 +206,10 @@ func (f *finisher) moved(ino Ino) {
 	if ok && o.Pinned {
 		f.b.Origin(ino, o)
 		f.inos = append(f.inos, ino)
-		if at := (place{o.Parent, o.Name}); !slices.Contains(f.places, at) {
-			f.pin(ino, at)
+		for _, at := range f.t.base.placesOf(ino) {
+			if !slices.Contains(f.places, at) {
+				f.pin(ino, at)
+			}
 		}
 	}
 	if r, ok := f.p.changes.inodes[ino]; ok {
@@ -199,12 +220,7 @@ func (f *finisher) moved(ino Ino) {
 // vacated says that an object has lost a place.
 func (f *finisher) vacated(ino Ino, at place) {
 	f.after = append(f.after, func() { f.p.lose(ino, at) })
-	pin, _, err := f.t.store.Entry(deltalog.BaseLayer, at.parent, f.t.base.cookie(at.name), at.name)
-	f.note(err)
-	if pin.Ino != 0 {
-		f.b.EntryGone(deltalog.BaseLayer, at.parent, f.t.base.cookie(at.name), at.name)
-	}
-	f.places = append(f.places, at)
+	f.unpin(at)
 	if e, ok := f.p.changes.entries[at]; ok && e.Whiteout && f.p.entries[at] {
 		f.dropEntry(at, 0)
 	}
@@ -416,12 +432,7 @@ func (t *Tree) findStep(s *task) error {
 		} else if inode != s.Inode {
 			return nil
 		}
-		return b.change(func() error { return nil }, func() {
-			if s.Kind == stepMove {
-				b.vacateLocked(from)
-			}
-			b.placeLocked(s.Ino, deltalog.Origin{Parent: to.parent, Name: to.name, Pinned: true, Home: s.Home})
-		})
+		return b.change(func() error { return nil }, func() { b.doneLocked(s) })
 	}
 	return nil
 }

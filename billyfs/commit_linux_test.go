@@ -247,7 +247,7 @@ func TestCommitHistories(t *testing.T) {
 		w := writer(t, base)
 		h := newHistory(rt, r, m)
 		h.who = []Caller{root, user}
-		h.commit = func() { h.playCommit(w) }
+		h.dbg = base; h.commit = func() { h.playCommit(w) }
 		for range steps {
 			h.play()
 		}
@@ -287,6 +287,8 @@ func (h *history) playCommit(w Writer) {
 		o.hook = killer(n)
 	}
 	before := portraitOf(h.T, r.Tree)
+	fmt.Println("COMMIT", o.Paths); dbg(r, h.dbg)
+	defer dbg(r, h.dbg)
 	done, err := r.Commit(o)
 	if errors.Is(err, errKilled) {
 		compareTrees(h.T, fmt.Sprintf("step %d: the merged tree is another while a commit is cut short", h.step), portraitOf(h.T, r.Tree), before)

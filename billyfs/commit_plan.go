@@ -34,8 +34,8 @@ type Conflict struct {
 }
 
 // makePlan chooses what lies at and below paths, all if there are none, and what that
-// cannot be done without.
-func (t *Tree) makePlan(layer deltalog.LayerID, paths []string, ignore func(string) bool) (*plan, error) {
+// cannot be done without; again after a commit was cut short.
+func (t *Tree) makePlan(layer deltalog.LayerID, paths []string, ignore func(string) bool, again bool) (*plan, error) {
 	c, err := t.collectAt(layer)
 	if err != nil {
 		return nil, err
@@ -62,9 +62,53 @@ func (t *Tree) makePlan(layer deltalog.LayerID, paths []string, ignore func(stri
 			return nil, err
 		}
 	}
+	if again {
+		if err := p.findStaged(); err != nil {
+			return nil, err
+		}
+		t.applying.Range(func(ino, _ any) bool {
+			p.known[ino.(Ino)] = true
+			p.chooseObject(ino.(Ino))
+			p.chooseInode(ino.(Ino))
+			return true
+		})
+		for ino, places := range p.at {
+			if slices.ContainsFunc(places, func(at place) bool { return t.base.hides(at.name) }) {
+				p.chooseObject(ino)
+			}
+		}
+	}
 	p.choose(paths, ignore)
 	return p, nil
 }
+
+// findStaged finds what an earlier run has moved to hidden names, and chooses it: it has to be
+// somewhere.
+func (p *plan) findStaged() error {
+	b := p.t.base
+	err := p.t.store.EachEntry(deltalog.BaseLayer, func(dir Ino, e deltalog.DirEntry) bool {
+		if b.hides(e.Name) {
+			p.gain(e.Ino, place{dir, e.Name})
+		}
+		return true
+	})
+	if err != nil {
+		return &Error{Op: commitOp, Path: "store", Kind: storeKind(err), Err: err}
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for at, ino := range b.pins.placed {
+		switch was := p.holder[at]; {
+		case !b.hides(at.name):
+		case ino != 0:
+			p.gain(ino, at)
+		case was != 0:
+			p.lose(was, at)
+		}
+	}
+	return nil
+}
+
 
 // under tells whether a path is one of paths or below it.
 func under(paths []string, p string) bool {
@@ -77,27 +121,26 @@ func under(paths []string, p string) bool {
 }
 
 func (p *plan) choose(paths []string, ignore func(string) bool) {
-	wanted := func(path string, ok bool) bool {
-		return ok && under(paths, path) && (ignore == nil || !ignore(path))
-	}
-	if len(paths) == 0 && ignore == nil {
-		wanted = func(string, bool) bool { return true }
+	wanted := func(at place) bool {
+		path, ok := p.path(at)
+		if !ok { // in a directory that is gone, or by a name that only the base knows
+			return len(paths) == 0
+		}
+		return under(paths, path) && (ignore == nil || !ignore(path))
 	}
 	for at := range p.changes.entries {
-		path, ok := p.path(at)
-		if wanted(path, ok) {
+		if wanted(at) {
 			p.chooseEntry(at)
 		}
 	}
 	for ino := range p.changes.inodes {
-		path, ok := ".", true
-		if ino != RootIno {
-			var at place
-			if at, ok = p.mergedPlace(ino); ok {
-				path, ok = p.path(at)
-			}
+		at, ok := p.mergedPlace(ino)
+		if ino == RootIno && under(paths, ".") || ino != RootIno && (ok && wanted(at) || !ok && len(paths) == 0) {
+			p.chooseInode(ino)
 		}
-		if wanted(path, ok) {
+	}
+	for _, path := range paths { // a name that only the base knows
+		if ino, err := (patcher{t: p.t}).after().find(path); err == nil {
 			p.chooseInode(ino)
 		}
 	}

@@ -36,6 +36,7 @@ type task struct {
 	Kind     string
 	Ino      Ino
 	From, To site
+	Was      site   // link: a place that the object has, which its number may come from
 	Over     Ino    // that is at To so far, and dead
 	Inode    uint64 // number of the object in the base; 0: unknown
 	Home     deltalog.Home
@@ -63,6 +64,7 @@ type committer struct {
 	frozen []deltalog.LayerID // that changes are taken out of, topmost first
 	top    deltalog.LayerID
 	force  bool
+	again  bool // it was cut short
 	done   Committed
 	kept   map[string]string
 	prog   CommitProgress
@@ -85,10 +87,9 @@ func (c *committer) run() (err error) {
 	if err != nil {
 		return err
 	}
-	if c.p, err = t.makePlan(c.top, c.o.Paths, ignore); err != nil {
+	if c.p, err = t.makePlan(c.top, c.o.Paths, ignore, c.again); err != nil {
 		return err
 	}
-	t.applying.Range(func(ino, _ any) bool { c.p.known[ino.(Ino)] = true; return true })
 	c.force = c.o.OnConflict == ConflictDelta
 	if _, err = c.p.check(c.force); err != nil {
 		return err
@@ -267,8 +268,49 @@ func (c *committer) loses(ino Ino, at place) bool {
 	return ok && c.p.entries[at] && c.p.barred[at] == "" && (e.Whiteout || e.Ino != ino)
 }
 
+// findOthers looks for names in the base of files that lose all those which the delta knows:
+// their handles have to lead somewhere. It walks the whole base, if there is such a file.
+func (c *committer) findOthers() error {
+	want := map[Ino]bool{}
+	for ino, places := range c.p.at {
+		all := len(places) > 0 && c.p.alive(ino) && c.p.blocked[ino] == "" && c.typeOf(ino) != TypeDir
+		for _, at := range places {
+			all = all && c.loses(ino, at)
+		}
+		if all && c.hasOther(ino) {
+			want[ino] = true
+		}
+	}
+	dirs := []Ino{RootIno}
+	for len(want) > 0 && len(dirs) > 0 {
+		dir := dirs[len(dirs)-1]
+		dirs = dirs[:len(dirs)-1]
+		list, err := c.t.base.ReadDir(dir)
+		if k := KindOf(err); k == Stale || k == Access || k == NotDir {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			at := place{dir, e.Name}
+			switch {
+			case e.Type == TypeDir:
+				dirs = append(dirs, e.Ino)
+			case want[e.Ino] && !c.loses(e.Ino, at):
+				c.p.gain(e.Ino, at)
+				delete(want, e.Ino)
+			}
+		}
+	}
+	return nil
+}
+
 // remove takes away names, from the bottom up.
 func (c *committer) remove() error {
+	if err := c.findOthers(); err != nil {
+		return err
+	}
 	type one struct {
 		s     *task
 		depth int
@@ -393,6 +435,14 @@ func (c *committer) add(s *task) error {
 			return nil
 		}
 	}
+	if s.Kind == stepLink {
+		at, err := c.t.lowerPlace(s.Ino)
+		if err != nil {
+			c.stop(s, err)
+			return nil
+		}
+		s.Was = siteOf(at)
+	}
 	s.Seq = len(c.group)
 	c.group = append(c.group, s)
 	c.bytes += s.size
@@ -489,6 +539,7 @@ func (c *committer) flush() error {
 		}
 		touched = true
 		err := c.apply(s)
+		if dbgSteps { fmt.Printf("STEP %s %x %x/%s -> %x/%s over %x err %v\n", s.Kind, s.Ino, s.From.Parent, s.From.Name, s.To.Parent, s.To.Name, s.Over, err) }
 		if err != nil && fatal(err) {
 			return c.fatalError(err)
 		}
@@ -620,3 +671,5 @@ func (c *committer) end() error {
 	c.t.unfinished.Store(false)
 	return nil
 }
+
+var dbgSteps = false

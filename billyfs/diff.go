@@ -52,7 +52,7 @@ func (d *patcher) before() anyTree {
 	return anyTree{b.Lookup, b.ReadDir, b.Attr, b.Readlink, b.ReadAt}
 }
 
-func (d *patcher) after() anyTree {
+func (d patcher) after() anyTree {
 	t := d.t
 	return anyTree{
 		lookup: func(dir Ino, name string) (Ino, error) {

@@ -35,6 +35,7 @@ type history struct {
 	step   int
 	snaps  map[string]*mem // what the snapshots of the tree hold
 	base   *mem            // what the tree was at the beginning
+	dbg string
 	commit func()          // instead of layers; nil: no commits
 }
 
@@ -262,7 +263,7 @@ func (h *history) playMake() {
 	switch rapid.IntRange(0, 5).Draw(h.T, "what") {
 	case 0, 1:
 		how := CreateHow{Mode: CreateMode(rapid.IntRange(0, 2).Draw(h.T, "how")), Attr: SetAttr{Mode: &mode}}
-		if how.Verifier = rapid.Uint64Range(1, 2).Draw(h.T, "verifier"); h.onHost {
+		if how.Verifier = rapid.Uint64Range(1, 2).Draw(h.T, "verifier"); h.onHost || h.commit != nil {
 			how.Verifier = uint64(h.step)
 		}
 		if rapid.IntRange(0, 2).Draw(h.T, "sized") == 0 {
@@ -334,7 +335,7 @@ func (h *history) playSetAttr() {
 	if h.onHost { // one system call, one attribute
 		bits = 1 << rapid.IntRange(0, 4).Draw(h.T, "which one")
 	}
-	if bits&1 != 0 && (a.Mode&TypeMask != TypeSymlink || !h.onHost) {
+	if bits&1 != 0 && (a.Mode&TypeMask != TypeSymlink || !h.onHost && h.commit == nil) {
 		s.Mode = ptr(h.mode())
 	}
 	if bits&2 != 0 {

@@ -74,7 +74,7 @@ func (w *walker) records() {
 		w.t.Fatalf("inodes: %v", err)
 	}
 	for ino, r := range recs {
-		ofBase := ino&deltalog.Born == 0
+		ofBase := ino&deltalog.Born == 0 || r.Flags&deltalog.InodeBase != 0
 		dead := r.Flags&deltalog.InodeDead != 0
 		switch {
 		case dead && !ofBase:
@@ -94,7 +94,7 @@ func (w *walker) records() {
 	}
 	err := s.EachEntry(l, func(dir Ino, e deltalog.DirEntry) bool {
 		switch {
-		case dir&deltalog.Born != 0 && (e.Whiteout || !w.seen[dir]):
+		case !w.tree.inBase(dir) && (e.Whiteout || !w.seen[dir]):
 			w.t.Fatalf("directory %d of the delta, reached %v, holds %+v", dir, w.seen[dir], e)
 		case !w.seen[dir] && !e.Whiteout:
 			w.t.Fatalf("directory %d of the base is gone and holds %+v", dir, e)

@@ -92,6 +92,18 @@ func (b *base) changedLocked(ino Ino) {
 	}
 }
 
+// placesOf returns where a commit has put an object and not settled it yet.
+func (b *base) placesOf(ino Ino) (list []place) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for at, n := range b.pins.placed {
+		if n == ino {
+			list = append(list, at)
+		}
+	}
+	return list
+}
+
 // settled forgets what is in the store now.
 func (b *base) settled(places []place, inos []Ino) {
 	b.mu.Lock()
