@@ -300,6 +300,12 @@ func (b *base) doneLocked(s *task) {
 		b.vacateLocked(s.From.place())
 	case stepLink:
 		b.pins.placed[s.Was.place()] = s.Ino
+	case stepUnlink:
+		b.vacateLocked(s.From.place())
+		if s.Was.Parent != 0 {
+			b.placeLocked(s.Ino, originAt(s, s.Was.place()))
+		}
+		return
 	}
 	b.placeLocked(s.Ino, originAt(s, s.To.place()))
 }
@@ -332,21 +338,10 @@ func (c *committer) goneLocked(ino Ino) {
 
 // unlinkedLocked is what follows from a name that is gone.
 func (c *committer) unlinkedLocked(s *task) {
-	b, from := c.t.base, s.From.place()
-	b.vacateLocked(from)
-	if c.isDead(s.Ino) {
-		c.goneLocked(s.Ino)
-		return
+	c.t.base.doneLocked(s)
+	if s.Was.Parent == 0 {
+		c.goneLocked(s.Ino) // or it has names that the delta knows nothing of: listing them finds it
 	}
-	for _, at := range c.p.at[s.Ino] {
-		if at != from {
-			b.placeLocked(s.Ino, originAt(s, at))
-			b.pins.placed[at] = s.Ino
-			return
-		}
-	}
-	// It has names that the delta knows nothing of: listing them finds it.
-	c.goneLocked(s.Ino)
 }
 
 // applyWrite brings content and attributes to an object in place.

@@ -205,6 +205,7 @@ func (f *finisher) moved(ino Ino) {
 	f.note(err)
 	if ok && o.Pinned {
 		f.b.Origin(ino, o)
+		f.note(f.t.originsAbove(&f.b, o.Parent))
 		f.inos = append(f.inos, ino)
 		for _, at := range f.t.base.placesOf(ino) {
 			if !slices.Contains(f.places, at) {
@@ -418,7 +419,7 @@ func (t *Tree) findStep(s *task) error {
 		if err != nil || there && inode == s.Inode {
 			return err
 		}
-		return b.change(func() error { return nil }, func() { b.vacateLocked(from) })
+		return b.change(func() error { return nil }, func() { b.doneLocked(s) })
 	case stepMove, stepMake, stepLink:
 		inode, there, err := look(to)
 		if err != nil || !there {
@@ -435,4 +436,57 @@ func (t *Tree) findStep(s *task) error {
 		return b.change(func() error { return nil }, func() { b.doneLocked(s) })
 	}
 	return nil
+}
+
+// originsAbove logs where a directory of the base lies, and those above it, as far as that is not logged.
+func (t *Tree) originsAbove(b *deltalog.Batch, dir Ino) error {
+	for n := 0; dir != RootIno && n < maxDepth; n++ {
+		o, ok, err := t.base.originOf(dir)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			if o, err = t.lies(dir); err != nil {
+				return err
+			}
+			b.Origin(dir, o)
+		}
+		dir = o.Parent
+	}
+	return nil
+}
+
+// pinRest says what the store does not hold yet of where things are in the base.
+func (t *Tree) pinRest(batch *deltalog.Batch) (places []place, inos []Ino) {
+	b := t.base
+	b.mu.RLock()
+	dirs := map[Ino]bool{}
+	for _, o := range b.pins.lies {
+		dirs[o.Parent] = true
+	}
+	b.mu.RUnlock()
+	for dir := range dirs {
+		if err := t.originsAbove(batch, dir); err != nil {
+			t.log.Warn("commit: where a directory lies cannot be noted", "dir", inoName(dir), "err", err)
+		}
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for at, ino := range b.pins.placed {
+		places = append(places, at)
+		if ino == 0 {
+			batch.EntryGone(deltalog.BaseLayer, at.parent, b.cookie(at.name), at.name)
+			continue
+		}
+		e := deltalog.Entry{Ino: ino}
+		if o := b.objs[ino]; o != nil {
+			e.Type = o.typ
+		}
+		batch.Entry(deltalog.BaseLayer, at.parent, b.cookie(at.name), at.name, e)
+	}
+	for ino, o := range b.pins.lies {
+		inos = append(inos, ino)
+		batch.Origin(ino, o)
+	}
+	return places, inos
 }

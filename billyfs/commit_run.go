@@ -36,7 +36,7 @@ type task struct {
 	Kind     string
 	Ino      Ino
 	From, To site
-	Was      site   // link: a place that the object has, which its number may come from
+	Was      site   // link: a place that the object has, which its number may come from; unlink: that it keeps
 	Over     Ino    // that is at To so far, and dead
 	Inode    uint64 // number of the object in the base; 0: unknown
 	Home     deltalog.Home
@@ -443,6 +443,13 @@ func (c *committer) add(s *task) error {
 		}
 		s.Was = siteOf(at)
 	}
+	if s.Kind == stepUnlink && !c.isDead(s.Ino) {
+		for _, at := range c.p.at[s.Ino] {
+			if at != s.From.place() && (s.Was.Parent == 0 || !c.loses(s.Ino, at)) {
+				s.Was = siteOf(at)
+			}
+		}
+	}
 	s.Seq = len(c.group)
 	c.group = append(c.group, s)
 	c.bytes += s.size
@@ -664,9 +671,11 @@ func (c *committer) end() error {
 	if err != nil {
 		return &Error{Op: commitOp, Path: "store", Kind: storeKind(err), Err: err}
 	}
+	places, inos := c.t.pinRest(&b)
 	if err := c.t.logCommit(&b); err != nil {
 		return err
 	}
+	c.t.base.settled(places, inos)
 	c.t.applying.Clear()
 	c.t.unfinished.Store(false)
 	return nil
