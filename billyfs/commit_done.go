@@ -240,7 +240,7 @@ func (f *finisher) goneIfLast(ino Ino, at place) {
 // based makes the record say that the object is in the base, as it is there now.
 func (f *finisher) based(ino Ino, r *deltalog.Inode) {
 	fp, ok := f.prints[ino]
-	if !ok || r.Flags&deltalog.InodeDead != 0 {
+	if !ok {
 		return
 	}
 	whole := r.Flags&deltalog.InodeBase == 0 // it has only come there

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -247,7 +246,7 @@ func TestCommitHistories(t *testing.T) {
 		w := writer(t, base)
 		h := newHistory(rt, r, m)
 		h.who = []Caller{root, user}
-		h.dbg = base; h.commit = func() { h.playCommit(w) }
+		h.commit = func() { h.playCommit(w) }
 		for range steps {
 			h.play()
 		}
@@ -287,8 +286,6 @@ func (h *history) playCommit(w Writer) {
 		o.hook = killer(n)
 	}
 	before := portraitOf(h.T, r.Tree)
-	fmt.Println("COMMIT", o.Paths); dbg(r, h.dbg)
-	defer dbg(r, h.dbg)
 	done, err := r.Commit(o)
 	if errors.Is(err, errKilled) {
 		compareTrees(h.T, fmt.Sprintf("step %d: the merged tree is another while a commit is cut short", h.step), portraitOf(h.T, r.Tree), before)
@@ -308,4 +305,3 @@ func (h *history) playCommit(w Writer) {
 	compareTrees(h.T, fmt.Sprintf("step %d: the merged tree is another after a commit of %q", h.step, o.Paths), portraitOf(h.T, r.Tree), before)
 }
 
-var _ = syscall.ENOSPC

@@ -546,7 +546,6 @@ func (c *committer) flush() error {
 		}
 		touched = true
 		err := c.apply(s)
-		if dbgSteps { fmt.Printf("STEP %s %x %x/%s -> %x/%s over %x err %v\n", s.Kind, s.Ino, s.From.Parent, s.From.Name, s.To.Parent, s.To.Name, s.Over, err) }
 		if err != nil && fatal(err) {
 			return c.fatalError(err)
 		}
@@ -680,5 +679,3 @@ func (c *committer) end() error {
 	c.t.unfinished.Store(false)
 	return nil
 }
-
-var dbgSteps = false

@@ -35,7 +35,6 @@ type history struct {
 	step   int
 	snaps  map[string]*mem // what the snapshots of the tree hold
 	base   *mem            // what the tree was at the beginning
-	dbg string
 	commit func()          // instead of layers; nil: no commits
 }
 
