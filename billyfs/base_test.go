@@ -78,10 +78,10 @@ func (h hostBase) write(t *testing.T, name, content string) {
 	must(t, os.WriteFile(h.path(name), []byte(content), 0o644))
 }
 
-func must(t *testing.T, err error) {
+func must(t tester, err error) {
 	t.Helper()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 }
 

@@ -304,4 +304,3 @@ func (h *history) playCommit(w Writer) {
 	}
 	compareTrees(h.T, fmt.Sprintf("step %d: the merged tree is another after a commit of %q", h.step, o.Paths), portraitOf(h.T, r.Tree), before)
 }
-

@@ -19,6 +19,7 @@ type plan struct {
 	at       map[Ino][]place // the same the other way round
 	children map[Ino][]place // entries by directory
 	known    map[Ino]bool    // a commit is at these: that they differ is its own doing
+	undo     bool            // to be given up, not to be done
 
 	entries map[place]bool // chosen
 	inodes  map[Ino]bool   // chosen
@@ -36,6 +37,32 @@ type Conflict struct {
 // makePlan chooses what lies at and below paths, all if there are none, and what that
 // cannot be done without; again after a commit was cut short.
 func (t *Tree) makePlan(layer deltalog.LayerID, paths []string, ignore func(string) bool, again bool) (*plan, error) {
+	p, err := t.gatherPlan(layer)
+	if err != nil {
+		return nil, err
+	}
+	if again {
+		if err := p.findStaged(); err != nil {
+			return nil, err
+		}
+		t.applying.Range(func(ino, _ any) bool {
+			p.known[ino.(Ino)] = true
+			p.chooseObject(ino.(Ino))
+			p.chooseInode(ino.(Ino))
+			return true
+		})
+		for ino, places := range p.at {
+			if slices.ContainsFunc(places, func(at place) bool { return t.base.hides(at.name) }) {
+				p.chooseObject(ino)
+			}
+		}
+	}
+	p.choose(paths, ignore)
+	return p, nil
+}
+
+// gatherPlan asks the base about all that a layer says.
+func (t *Tree) gatherPlan(layer deltalog.LayerID) (*plan, error) {
 	c, err := t.collectAt(layer)
 	if err != nil {
 		return nil, err
@@ -62,23 +89,6 @@ func (t *Tree) makePlan(layer deltalog.LayerID, paths []string, ignore func(stri
 			return nil, err
 		}
 	}
-	if again {
-		if err := p.findStaged(); err != nil {
-			return nil, err
-		}
-		t.applying.Range(func(ino, _ any) bool {
-			p.known[ino.(Ino)] = true
-			p.chooseObject(ino.(Ino))
-			p.chooseInode(ino.(Ino))
-			return true
-		})
-		for ino, places := range p.at {
-			if slices.ContainsFunc(places, func(at place) bool { return t.base.hides(at.name) }) {
-				p.chooseObject(ino)
-			}
-		}
-	}
-	p.choose(paths, ignore)
 	return p, nil
 }
 
@@ -108,7 +118,6 @@ func (p *plan) findStaged() error {
 	}
 	return nil
 }
-
 
 // under tells whether a path is one of paths or below it.
 func under(paths []string, p string) bool {
@@ -161,10 +170,17 @@ func (p *plan) chooseEntry(at place) {
 		return
 	}
 	p.entries[at] = true
-	if !p.t.inBase(at.parent) { // its directory has to be there
+	if !p.t.inBase(at.parent) && !p.undo { // its directory has to be there
 		p.chooseInode(at.parent)
 	}
-	if !e.Whiteout {
+	switch {
+	case e.Whiteout:
+	case p.undo && !p.t.inBase(e.Ino): // it loses this name, and with its last one itself
+		p.inodes[e.Ino] = true
+		for _, in := range p.children[e.Ino] {
+			p.chooseEntry(in)
+		}
+	default:
 		p.chooseObject(e.Ino)
 	}
 	h := p.holder[at]
@@ -185,7 +201,7 @@ func (p *plan) chooseObject(ino Ino) {
 	r, ok := p.changes.inodes[ino]
 	switch {
 	case !p.t.inBase(ino):
-		p.inodes[ino] = true
+		p.inodes[ino] = ok
 	case ok && r.Flags&deltalog.InodeDead != 0:
 		if !p.inodes[ino] {
 			p.inodes[ino] = true

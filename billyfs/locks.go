@@ -15,12 +15,20 @@ import (
 type lockSet struct {
 	t     *Tree
 	nodes []*node
+	stack bool // Tree.stack is held shared
 }
 
 // lock locks inodes in order of their numbers. Zeros and repeated numbers are
 // allowed and count once.
 func (t *Tree) lock(inos ...Ino) lockSet {
 	t.stack.RLock()
+	s := t.lockNodes(inos...)
+	s.stack = true
+	return s
+}
+
+// lockNodes is lock for who has the stack alone.
+func (t *Tree) lockNodes(inos ...Ino) lockSet {
 	s := lockSet{t: t, nodes: make([]*node, 0, len(inos))}
 	slices.Sort(inos)
 	for i, ino := range inos {
@@ -40,7 +48,9 @@ func (s lockSet) unlock() {
 		n.mu.Unlock()
 		s.t.nodes.put(n)
 	}
-	s.t.stack.RUnlock()
+	if s.stack {
+		s.t.stack.RUnlock()
+	}
 }
 
 // node returns the node of an inode that is locked.
