@@ -68,6 +68,10 @@ type CommitOptions struct {
 	// Progress is told how far the commit is, now and then; may be nil.
 	Progress func(CommitProgress)
 
+	// Stop, when it is closed, ends the commit between two groups of steps; it has begun, then, and Resume
+	// goes on. May be nil.
+	Stop <-chan struct{}
+
 	hook func(at string) error // tests: an error ends it there, as a crash would
 }
 
@@ -170,8 +174,8 @@ func sortedKeys(m map[string]bool) []string {
 
 // Commit makes the base what the tree is, or what it is at and below some paths, durably. Calls
 // go on meanwhile and see no difference; what they change stays in the delta. Busy: another
-// commit is under way. A *ConflictError, of kind Exist, names what the base has changed
-// underneath, or the snapshots and forks that lean on the base. Other errors leave a commit that
+// commit is under way. A *ConflictError, of kind Drifted, names what the base has changed
+// underneath; NotPermitted: snapshots or forks lean on the base. Other errors leave a commit that
 // has begun: Resume, or the next Commit, goes on.
 func (t *Tree) Commit(o CommitOptions) (Committed, error) {
 	if !t.committing.TryLock() {
@@ -192,7 +196,7 @@ func (t *Tree) Commit(o CommitOptions) (Committed, error) {
 		return done, err
 	}
 	if o.OnConflict == ConflictFail && len(done.Conflicts) > 0 {
-		return done, &Error{Op: commitOp, Path: t.line, Kind: Exist, Err: &ConflictError{done.Conflicts}}
+		return done, &Error{Op: commitOp, Path: t.line, Kind: Drifted, Err: &ConflictError{done.Conflicts}}
 	}
 	conflicts := done.Conflicts
 	for _, name := range done.Dropped {
@@ -270,7 +274,7 @@ func (t *Tree) leaning(drop bool) ([]string, error) {
 		}
 	}
 	if c.Conflicts != nil {
-		return nil, &Error{Op: commitOp, Path: t.line, Kind: Exist, Err: &leanError{c}}
+		return nil, &Error{Op: commitOp, Path: t.line, Kind: NotPermitted, Err: &leanError{c}}
 	}
 	return dropped, nil
 }

@@ -394,7 +394,7 @@ func (e *ConflictError) Error() string {
 		}
 		list = append(list, fmt.Sprintf("%s (%s)", c.Path, c.Reason))
 	}
-	return "the base has changed underneath: " + strings.Join(list, ", ")
+	return strings.Join(list, ", ")
 }
 
 var errUnfinished = errors.New("a commit has begun and is not done: it can only be finished")

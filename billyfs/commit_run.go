@@ -501,6 +501,8 @@ func fatal(err error) bool {
 		errors.Is(err, syscall.EIO) || errors.Is(err, errKilled)
 }
 
+var errStopped = errors.New("it was stopped, and goes on next time")
+
 // errKilled is what tests end a commit with.
 var errKilled = errors.New("killed")
 
@@ -529,6 +531,11 @@ func (c *committer) flush() error {
 	c.group, c.bytes, c.busy = nil, 0, map[Ino]bool{}
 	if len(group) == 0 {
 		return nil
+	}
+	select {
+	case <-c.o.Stop:
+		return &Error{Op: commitOp, Path: c.t.line, Kind: Busy, Err: errStopped}
+	default:
 	}
 	if err := c.prepare(group); err != nil {
 		return c.fatalError(err)

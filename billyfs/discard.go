@@ -68,6 +68,11 @@ func (t *Tree) planDiscard(paths []string) (*discarding, error) {
 		d.count(at)
 	}
 	for ino := range p.inodes {
+		r := p.changes.inodes[ino]
+		if p.alive(ino) && t.inBase(ino) && !p.contentChanged(ino, &r) && !p.attrChanged(ino, &r) {
+			delete(p.inodes, ino) // only names of it, or in it, have changed, or it was discarded before
+			continue
+		}
 		all[p.anyPath(ino)] = true
 		d.note(ino)
 	}

@@ -153,6 +153,7 @@ func (s *server) routes(e *export) http.Handler {
 	for _, do := range verbs {
 		mux.HandleFunc("POST /v1/"+do, func(w http.ResponseWriter, r *http.Request) { handleVerb(w, r, e, do) })
 	}
+	mux.HandleFunc("POST /v1/commit", func(w http.ResponseWriter, r *http.Request) { handleCommit(w, r, e) })
 	mux.HandleFunc("POST /v1/clean", func(w http.ResponseWriter, r *http.Request) { handleClean(w, r, e) })
 	mux.HandleFunc("POST /v1/stop", s.handleStop)
 	return mux
@@ -173,7 +174,7 @@ func (s *server) handleInfo(w http.ResponseWriter, e *export) {
 // handleVerb changes lines and snapshots.
 func handleVerb(w http.ResponseWriter, r *http.Request, e *export, do string) {
 	q := r.URL.Query()
-	d, err := e.lines.change(verb{Do: do, Name: q.Get("name"), Fork: q.Get("fork"), From: q.Get("from")})
+	d, err := e.lines.change(verb{Do: do, Name: q.Get("name"), Fork: q.Get("fork"), From: q.Get("from"), Paths: q["path"]})
 	if err != nil {
 		replyError(w, err)
 		return

@@ -96,7 +96,7 @@ func (r *remote) list(ctx context.Context) (list []lineInfo, err error) {
 
 // change asks for a change of lines and snapshots.
 func (r *remote) change(ctx context.Context, v verb) (d done, err error) {
-	q := url.Values{"name": {v.Name}, "fork": {v.Fork}, "from": {v.From}}
+	q := url.Values{"name": {v.Name}, "fork": {v.Fork}, "from": {v.From}, "path": v.Paths}
 	err = r.call(ctx, http.MethodPost, "/v1/"+v.Do+"?"+q.Encode(), func(body io.Reader) error {
 		return json.NewDecoder(body).Decode(&d)
 	})

@@ -7,11 +7,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"path"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"deltafs/billyfs"
 	"deltafs/deltalog"
 )
 
@@ -28,30 +29,11 @@ var alwaysIgnored = []string{".nfs*", "._*", ".DS_Store"}
 // ignoring tells which paths stay out: those of which a part matches a pattern, or the
 // whole, if the pattern has a slash.
 func ignoring(patterns []string) (func(string) bool, error) {
-	patterns = append(patterns, alwaysIgnored...)
-	for _, p := range patterns {
-		if _, err := path.Match(p, ""); err != nil {
-			return nil, &fault{Err: usagef("--ignore %q: not a pattern such as *.o or build/*", p), Code: exitUsage}
-		}
+	ignored, err := billyfs.Ignored(slices.Concat(patterns, alwaysIgnored))
+	if err != nil {
+		return nil, &fault{Err: usagef("--ignore: %v: not a pattern such as *.o or build/*", err), Code: exitUsage}
 	}
-	return func(name string) bool {
-		for _, p := range patterns {
-			if strings.Contains(p, "/") {
-				for at := name; at != "." && at != "/"; at = path.Dir(at) {
-					if ok, _ := path.Match(p, at); ok {
-						return true
-					}
-				}
-				continue
-			}
-			for part := range strings.SplitSeq(name, "/") {
-				if ok, _ := path.Match(p, part); ok {
-					return true
-				}
-			}
-		}
-		return false
-	}, nil
+	return ignored, nil
 }
 
 // ignoreFlag is --ignore.
@@ -63,16 +45,15 @@ func newDiff(u *ui) *cobra.Command {
 	var fork string
 	var ignore []string
 	c := &cobra.Command{
-		Use:   "diff [STORE]",
+		Use:   "diff [STORE] [PATH...]",
 		Short: "Show the changes as a patch",
 		Long:  diffLong,
 		Example: `  deltafs diff ~/delta
   cp -a base copy && deltafs diff ~/delta | git -C copy apply
   deltafs diff --fork try-this --ignore '*.o' ~/delta`,
-		Args:              takesStore(),
 		ValidArgsFunction: directories,
 		RunE: func(c *cobra.Command, args []string) error {
-			dir, err := findStore(first(args))
+			dir, paths, err := storeAndPaths(args)
 			if err != nil {
 				return err
 			}
@@ -80,7 +61,7 @@ func newDiff(u *ui) *cobra.Command {
 				return err
 			}
 			w := bufio.NewWriter(u.out)
-			if err := diff(c.Context(), w, dir, fork, ignore); err != nil {
+			if err := diff(c.Context(), w, dir, fork, paths, ignore); err != nil {
 				return err
 			}
 			return w.Flush()
@@ -92,14 +73,14 @@ func newDiff(u *ui) *cobra.Command {
 }
 
 // diff asks the server of a store, or else the store itself.
-func diff(ctx context.Context, w io.Writer, dir, fork string, ignore []string) error {
+func diff(ctx context.Context, w io.Writer, dir, fork string, paths, ignore []string) error {
 	if r, ok := dialServer(ctx, dir); ok {
-		return r.diff(ctx, w, fork, ignore)
+		return r.diff(ctx, w, fork, paths, ignore)
 	}
-	return withLines(dir, deltalog.Options{ReadOnly: true}, func(ls *lines) error { return ls.diff(w, fork, ignore) })
+	return withLines(dir, deltalog.Options{ReadOnly: true}, func(ls *lines) error { return ls.diff(w, fork, paths, ignore) })
 }
 
-func (ls *lines) diff(w io.Writer, fork string, ignore []string) error {
+func (ls *lines) diff(w io.Writer, fork string, paths, ignore []string) error {
 	skip, err := ignoring(ignore)
 	if err != nil {
 		return err
@@ -108,19 +89,20 @@ func (ls *lines) diff(w io.Writer, fork string, ignore []string) error {
 	if err != nil {
 		return err
 	}
-	return t.Diff(w, skip)
+	wanted := leadingTo(paths)
+	return t.Diff(w, func(p string) bool { return skip(p) || !wanted(p) })
 }
 
 // diffTrailer is the trailer of a patch from a server: "ok", or why it ends early.
 const diffTrailer = "Deltafs-End"
 
-// handleDiff answers GET /v1/diff?fork=LINE&ignore=PATTERN.
+// handleDiff answers GET /v1/diff?fork=LINE&path=PATH&ignore=PATTERN.
 func handleDiff(w http.ResponseWriter, r *http.Request, e *export) {
 	q := r.URL.Query()
 	w.Header().Set("Trailer", diffTrailer)
 	w.Header().Set("Content-Type", "text/x-diff")
 	b := bufio.NewWriterSize(w, 64<<10)
-	err := e.lines.diff(b, q.Get("fork"), q["ignore"])
+	err := e.lines.diff(b, q.Get("fork"), q["path"], q["ignore"])
 	if err = errors.Join(err, b.Flush()); err != nil {
 		w.Header().Set(diffTrailer, strings.ReplaceAll(err.Error(), "\n", "; "))
 		return
@@ -128,8 +110,8 @@ func handleDiff(w http.ResponseWriter, r *http.Request, e *export) {
 	w.Header().Set(diffTrailer, "ok")
 }
 
-func (r *remote) diff(ctx context.Context, w io.Writer, fork string, ignore []string) error {
-	q := url.Values{"fork": {fork}, "ignore": ignore}
+func (r *remote) diff(ctx context.Context, w io.Writer, fork string, paths, ignore []string) error {
+	q := url.Values{"fork": {fork}, "path": paths, "ignore": ignore}
 	return r.callFor(ctx, http.MethodGet, "/v1/diff?"+q.Encode(), func(resp *http.Response) error {
 		if _, err := io.Copy(w, resp.Body); err != nil {
 			return err

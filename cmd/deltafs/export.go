@@ -99,7 +99,7 @@ func (f exportFlags) run(ctx context.Context, u *ui, dir string) error {
 	switch {
 	case f.patch != "":
 		_, err := toFile(u, f.patch, func(w io.Writer) (e exported, err error) {
-			return e, diff(ctx, w, dir, f.fork, f.ignore)
+			return e, diff(ctx, w, dir, f.fork, nil, f.ignore)
 		})
 		return err
 	case f.to != "":

@@ -19,6 +19,7 @@ import (
 type lines struct {
 	base  billy.Filesystem
 	store *deltalog.Store
+	dir   string          // of the store
 	o     billyfs.Options // of all trees, but the line
 	// added and removed are told of lines that begin and end; nil: nobody is.
 	added   func(name string, t *billyfs.Tree)
@@ -29,8 +30,8 @@ type lines struct {
 	ended []*billyfs.Tree // calls may still be in them
 }
 
-func newLines(base billy.Filesystem, store *deltalog.Store, o billyfs.Options) *lines {
-	return &lines{base: base, store: store, o: o, trees: map[string]*billyfs.Tree{}}
+func newLines(base billy.Filesystem, store *deltalog.Store, dir string, o billyfs.Options) *lines {
+	return &lines{base: base, store: store, dir: dir, o: o, trees: map[string]*billyfs.Tree{}}
 }
 
 // tree returns the tree of a line, main if the name is empty. It is closed with the
@@ -74,15 +75,19 @@ type verb struct {
 	Name string // all but discard
 	Fork string // the line that it is about; empty: main
 	From string // fork: the snapshot to begin with; empty: the line as it is now
+	// Paths are those of discard, none for all, and of accept-base.
+	Paths []string
 }
 
 // verbs are the names of all.
-var verbs = []string{"snapshot", "rollback", "fork", "accept", "drop", "discard"}
+var verbs = []string{"snapshot", "rollback", "fork", "accept", "drop", "discard", "accept-base"}
 
 // done is what a verb has done.
 type done struct {
 	Saved   string `json:"saved,omitempty"` // rollback: what the line was before
-	Changes int    `json:"changes"`         // discard: how many paths were changed
+	Changes int    `json:"changes"`         // discard, accept-base: how many paths were changed
+	// Paths are those that were given up, of discard with paths, or accepted.
+	Paths []string `json:"paths,omitempty"`
 }
 
 func (ls *lines) change(v verb) (d done, err error) {
@@ -108,15 +113,8 @@ func (ls *lines) change(v verb) (d done, err error) {
 		return d, ls.acceptLocked(t, v.Name)
 	case "drop":
 		return d, ls.dropLocked(t, v.Name)
-	case "discard":
-		err = t.Status(func(billyfs.StatusEntry) error {
-			d.Changes++
-			return nil
-		})
-		if err != nil {
-			return d, err
-		}
-		return d, t.Discard()
+	case "discard", "accept-base":
+		return changePaths(t, v)
 	}
 	return d, errors.New("no such verb: " + quote(v.Do))
 }

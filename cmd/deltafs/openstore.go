@@ -18,6 +18,16 @@ const baseLabel = "base"
 // openOrCreate opens the store in dir for a server of base, and makes one
 // where dir is missing or empty. Both are real paths.
 func openOrCreate(dir, base string, o deltalog.Options) (s *deltalog.Store, made bool, err error) {
+	defer func() {
+		if err != nil {
+			return
+		}
+		if d, serr := userState(invoker().home); serr == nil {
+			if serr = d.share(base, dir); serr != nil && o.Log != nil {
+				o.Log.Debug("other stores over the same base will not know of this one", "err", serr)
+			}
+		}
+	}()
 	empty, err := missingOrEmpty(dir)
 	if err != nil {
 		return nil, false, err

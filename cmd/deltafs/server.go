@@ -65,7 +65,10 @@ type export struct {
 	base  *rootfs.FS
 	lines *lines
 	ctl   *control
-	level atomic.Int32 // threshold that is reached
+	// running ends when the server is told to end: a commit goes on next time, then, and is
+	// not tied to who has asked for it.
+	running context.Context
+	level   atomic.Int32 // threshold that is reached
 }
 
 // openServer opens stores, bases, trees and control sockets; ln is the server's
@@ -108,11 +111,22 @@ func (e *export) open(log *slog.Logger) (err error) {
 	if e.base, err = rootfs.Open(e.Base); err != nil {
 		return &fault{Op: "open", Path: e.Base, Err: bare(err), Code: exitBase}
 	}
-	e.lines = newLines(e.base, e.store, billyfs.Options{Immutable: e.Immutable, Log: log})
+	e.lines = newLines(e.base, e.store, e.Store, billyfs.Options{Immutable: e.Immutable, Log: log})
 	if _, err = e.lines.tree(billyfs.MainLine); err != nil {
 		return &fault{Op: "open", Path: e.Base, Err: err}
 	}
 	return nil
+}
+
+// resume finishes a commit that a crash, or the end of an earlier server, has interrupted.
+func (e *export) resume(ctx context.Context, log *slog.Logger) {
+	switch was, err := e.lines.resume(ctx); {
+	case err != nil && ctx.Err() == nil:
+		log.Error("a commit that was interrupted cannot go on", "store", e.Store, "err", err,
+			"hint", "\"deltafs commit\" tries again")
+	case was && err == nil:
+		log.Info("a commit that was interrupted is done", "store", e.Store)
+	}
 }
 
 // exportOf is a line of e as clients mount it.
@@ -188,7 +202,9 @@ func (s *server) serve(ctx context.Context) error {
 	defer watches.Wait()
 	defer s.stop()
 	for _, e := range s.exports {
+		e.running = ctx
 		e.ctl.start()
+		watches.Go(func() { e.resume(ctx, s.cfg.Log) })
 		watches.Go(func() { e.watch(ctx, s.cfg.Thresholds, s.cfg.Log) })
 	}
 	if s.portmap != nil {

@@ -15,11 +15,9 @@ func forkFlag(c *cobra.Command, fork *string) {
 	c.Flags().StringVar(fork, "fork", billyfs.MainLine, "the line that it is about, by its `NAME`")
 }
 
-// verbCommand is a command that changes lines or snapshots: [STORE] NAME, or
-// [STORE] alone.
+// verbCommand is a command that changes lines or snapshots: [STORE] NAME.
 type verbCommand struct {
 	verb
-	alone                     bool
 	use, short, long, example string
 	flags                     func(c *cobra.Command, v *verb)
 	say                       func(v verb, d done) string
@@ -32,9 +30,7 @@ func (vc verbCommand) command(u *ui) *cobra.Command {
 		Args:              takes(1, 2, "[STORE] NAME"),
 		ValidArgsFunction: directories,
 		RunE: func(c *cobra.Command, args []string) error {
-			if !vc.alone {
-				v.Name, args = args[len(args)-1], args[:len(args)-1]
-			}
+			v.Name, args = args[len(args)-1], args[:len(args)-1]
 			dir, err := findStore(first(args))
 			if err != nil {
 				return err
@@ -45,9 +41,6 @@ func (vc verbCommand) command(u *ui) *cobra.Command {
 			}
 			return u.printf("%s\n", vc.say(v, d))
 		},
-	}
-	if vc.alone {
-		c.Args = takesStore()
 	}
 	if vc.flags != nil {
 		vc.flags(c, &v)
@@ -132,18 +125,6 @@ look again. Nothing is copied.`,
 comes back by and by. Mounts of a fork that is dropped are stale. The line main stays.`,
 			example: `  deltafs drop ~/delta before-upgrade`,
 			say:     func(v verb, _ done) string { return v.Name + " is dropped" },
-		},
-		{
-			verb: verb{Do: "discard"}, flags: fork, alone: true,
-			use: "discard [STORE]", short: "Give up all changes of a line for good",
-			long: `Give up all changes of a line for good: it shows what the base is again. Its snapshots
-and other lines stay. Clients of a running server see it when they look again; files that
-the base does not have are gone. Take a snapshot before if you may want them back.`,
-			example: `  deltafs discard ~/delta
-  deltafs discard --fork try-this ~/delta`,
-			say: func(v verb, d done) string {
-				return fmt.Sprintf("%s is what the base is; changes given up: %d", v.Fork, d.Changes)
-			},
 		},
 	} {
 		cs = append(cs, vc.command(u))

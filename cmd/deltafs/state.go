@@ -153,3 +153,41 @@ func findStore(arg string) (string, error) {
 	return "", &fault{Err: usagef("no STORE given, and the current directory lies in no mount made by \"deltafs mount\""),
 		Code: exitUsage, Hint: "give the directory that was --delta, or a mount point"}
 }
+
+// A base has a directory in bases/ with a file for each store that was ever opened over it.
+
+func (d stateDir) sharing(base string) string {
+	return filepath.Join(string(d), "bases", label(base))
+}
+
+// share notes that a store lies over a base. A state directory that cannot be written to is no
+// reason not to serve.
+func (d stateDir) share(base, store string) error {
+	dir := d.sharing(base)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, keyOf(store)), []byte(store), 0o600)
+}
+
+// othersOver returns the stores over a base that the user's state directory knows of, but for one; those
+// that are not there any more are forgotten.
+func othersOver(base, but string) (others []string) {
+	d, err := userState(invoker().home)
+	if err != nil {
+		return nil
+	}
+	files, _ := filepath.Glob(filepath.Join(d.sharing(base), "*"))
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		store := string(text)
+		switch {
+		case err != nil || store == but || sameFile(store, but):
+		case !isStore(store):
+			_ = os.Remove(f) // next time, then
+		default:
+			others = append(others, quote(store))
+		}
+	}
+	return others
+}

@@ -41,25 +41,25 @@ func newStatus(u *ui) *cobra.Command {
 	var fork string
 	var ignore []string
 	c := &cobra.Command{
-		Use:   "status [STORE]",
+		Use:   "status [STORE] [PATH...]",
 		Short: "List the changed paths",
 		Long:  statusLong,
 		Example: `  deltafs status ~/delta
   deltafs status --json ~/delta | jq -r 'select(.code == "A") | .path'
   cd /mnt && deltafs status`,
-		Args:              takesStore(),
 		ValidArgsFunction: directories,
 		RunE: func(c *cobra.Command, args []string) error {
-			dir, err := findStore(first(args))
+			dir, paths, err := storeAndPaths(args)
 			if err != nil {
 				return err
 			}
+			wanted := atOrBelow(paths)
 			skip, err := ignoring(ignore)
 			if err != nil {
 				return err
 			}
 			return eachChange(c.Context(), dir, fork, func(ch change) error {
-				if skip(ch.Path) {
+				if skip(ch.Path) || !wanted(ch.Path) {
 					return nil
 				}
 				if asJSON {
@@ -109,7 +109,7 @@ func withLines(dir string, o deltalog.Options, fn func(*lines) error) (err error
 		return &fault{Op: "open", Path: dirBase, Err: bare(err), Code: exitBase}
 	}
 	defer base.Close()
-	ls := newLines(base, s, billyfs.Options{Log: o.Log})
+	ls := newLines(base, s, dir, billyfs.Options{Log: o.Log})
 	defer ls.close()
 	return fn(ls)
 }
