@@ -50,6 +50,8 @@ type ConflictPolicy string
 const (
 	// ConflictFail refuses the whole commit before anything is done.
 	ConflictFail ConflictPolicy = "fail"
+	// ConflictSkip leaves paths that are in conflict in the delta, and commits the others.
+	ConflictSkip ConflictPolicy = "skip"
 	// ConflictDelta lets the delta win where nothing of a changed file shows through, and
 	// leaves the rest in the delta.
 	ConflictDelta ConflictPolicy = "delta"

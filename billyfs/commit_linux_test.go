@@ -304,3 +304,119 @@ func (h *history) playCommit(w Writer) {
 	}
 	compareTrees(h.T, fmt.Sprintf("step %d: the merged tree is another after a commit of %q", h.step, o.Paths), portraitOf(h.T, r.Tree), before)
 }
+
+// TestCommitOverChangedBase changes the base underneath in twenty ways: each is a conflict, which names
+// the path, and nothing of it is overwritten unless that is asked for.
+func TestCommitOverChangedBase(t *testing.T) {
+	at := func(base string, p string) string { return filepath.Join(base, filepath.FromSlash(p)) }
+	put := func(p, s string) func(t *testing.T, base string) {
+		return func(t *testing.T, base string) { must(t, os.WriteFile(at(base, p), []byte(s), 0o644)) }
+	}
+	theyRemove := func(p string) func(t *testing.T, base string) {
+		return func(t *testing.T, base string) { must(t, os.RemoveAll(at(base, p))) }
+	}
+	all := func(fns ...func(*testing.T, string)) func(*testing.T, string) {
+		return func(t *testing.T, base string) {
+			for _, fn := range fns {
+				fn(t, base)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		ours   step
+		theirs func(t *testing.T, base string)
+		path   string
+	}{
+		"content":                                 {write("d/f", "ours"), put("d/f", "theirs"), "d/f"},
+		"content of the same length":              {write("d/f", "ours"), put("d/f", text("x/f", 9000)), "d/f"},
+		"truncation":                              {write("d/f", "ours"), func(t *testing.T, b string) { must(t, os.Truncate(at(b, "d/f"), 10)) }, "d/f"},
+		"growth":                                  {write("d/f", "ours"), func(t *testing.T, b string) { must(t, os.Truncate(at(b, "d/f"), 10000)) }, "d/f"},
+		"a directory in place of a file":          {write("d/f", "ours"), all(theyRemove("d/f"), func(t *testing.T, b string) { must(t, os.Mkdir(at(b, "d/f"), 0o755)) }), "d/f"},
+		"a symlink in place of a file":            {write("d/f", "ours"), all(theyRemove("d/f"), func(t *testing.T, b string) { must(t, os.Symlink("g", at(b, "d/f"))) }), "d/f"},
+		"a file in place of a directory":          {create("d/sub/new"), all(theyRemove("d/sub"), put("d/sub", "file")), "d/sub/new"},
+		"removal":                                 {write("d/f", "ours"), theyRemove("d/f"), "d/f"},
+		"removal of a directory":                  {write("d/sub/g", "ours"), theyRemove("d/sub"), "d/sub/g"},
+		"removal of the directory of what is new": {create("e/new"), theyRemove("e"), "e"},
+		"another name":                            {write("d/f", "ours"), func(t *testing.T, b string) { must(t, os.Rename(at(b, "d/f"), at(b, "d/away"))) }, "d/f"},
+		"another name of its directory":           {write("d/sub/g", "ours"), func(t *testing.T, b string) { must(t, os.Rename(at(b, "d/sub"), at(b, "d/away"))) }, "d/sub/g"},
+		"permissions":                             {write("d/f", "ours"), func(t *testing.T, b string) { must(t, os.Chmod(at(b, "d/f"), 0o600)) }, "d/f"},
+		"another file of the same content": {write("g", "ours"), func(t *testing.T, b string) {
+			fi, err := os.Stat(at(b, "g"))
+			must(t, err)
+			must(t, os.Remove(at(b, "g")))
+			must(t, os.WriteFile(at(b, "g"), nil, 0o644))
+			must(t, os.Chtimes(at(b, "g"), fi.ModTime(), fi.ModTime()))
+		}, "g"},
+		"another name more":              {write("d/f", "ours"), func(t *testing.T, b string) { must(t, os.Link(at(b, "d/f"), at(b, "d/more"))) }, "d/f"},
+		"content of what is removed":     {remove("d/f"), put("d/f", "theirs"), "d/f"},
+		"content of what is renamed":     {rename("d/f", "d/ours"), put("d/f", "theirs"), "d/ours"},
+		"content of what is replaced":    {rename("d/f", "g"), put("g", "theirs"), "g"},
+		"a file where ours is new":       {create("d/new"), put("d/new", "theirs"), "d/new"},
+		"something in a removed one":     {seq(remove("d/sub/g"), remove("d/sub/deep/f"), rmdir("d/sub/deep"), rmdir("d/sub")), put("d/sub/theirs", "theirs"), "d/sub"},
+		"a symlink that leads elsewhere": {rename("l", "d/l2"), all(theyRemove("l"), func(t *testing.T, b string) { must(t, os.Symlink("elsewhere", at(b, "l"))) }), "d/l2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := t.TempDir()
+			populate(t, base)
+			r := openOver(t, base, t.TempDir()+"/s", smallSegment)
+			defer r.close()
+			c.ours(t, r)
+			c.theirs(t, base)
+			before := portrait(t, base)
+			w := writer(t, base)
+			_, err := r.Commit(CommitOptions{Base: w})
+			var conflict *ConflictError
+			if !errors.As(err, &conflict) || KindOf(err) != Drifted {
+				t.Fatalf("commit: %v", err)
+			}
+			if !slices.ContainsFunc(conflict.Conflicts, func(x Conflict) bool { return x.Path == c.path }) {
+				t.Errorf("%s is not among the conflicts: %v", c.path, err)
+			}
+			compareTrees(t, "the base after a commit that was refused", portrait(t, base), before)
+
+			// Others are committed, and what is in conflict stays in the delta.
+			create("fresh")(t, r)
+			done, err := r.Commit(CommitOptions{Base: w, OnConflict: ConflictDelta})
+			must(t, err)
+			if _, err := os.Stat(at(base, "fresh")); err != nil {
+				t.Error(err)
+			}
+			now := portrait(t, base)
+			for _, x := range done.Conflicts {
+				if now[x.Path] != before[x.Path] && x.Reason != reasonFull { // what we have removed in it is gone
+					t.Errorf("%s is in conflict (%s) and was changed", x.Path, x.Reason)
+				}
+			}
+
+			// The base wins.
+			_, err = r.Commit(CommitOptions{Base: w, OnConflict: ConflictBase})
+			must(t, err)
+			for p, s := range portrait(t, base) {
+				if strings.Contains(s, fmt.Sprintf("%x", "theirs")) && before[p] != s && now[p] != s {
+					t.Errorf("%s was changed: %s", p, s)
+				}
+			}
+			must(t, r.Status(func(e StatusEntry) error {
+				t.Errorf("%c %s (%s) is left", e.Code, e.Path, e.Conflict)
+				return nil
+			}))
+		})
+	}
+}
+
+// seq is several steps.
+func seq(all ...step) step {
+	return func(t *testing.T, r *rig) {
+		for _, s := range all {
+			s(t, r)
+		}
+	}
+}
+
+func rmdir(p string) step {
+	return func(t *testing.T, r *rig) {
+		dir, name := r.split(p)
+		_, err := r.Rmdir(root, dir, name)
+		must(t, err)
+	}
+}

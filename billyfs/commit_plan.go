@@ -275,6 +275,7 @@ func (p *plan) conflicts() []Conflict {
 const (
 	reasonChanged  = "changed in the base"
 	reasonReplaced = "replaced in the base, or its attributes changed"
+	reasonOther    = "of another type in the base"
 	reasonGone     = "not in the base any more"
 	reasonMade     = "made in the base by somebody else"
 	reasonFull     = "not empty in the base"
@@ -296,6 +297,9 @@ func (p *plan) drifted(ino Ino, force bool) (string, error) {
 	}
 	if err != nil {
 		return "", err
+	}
+	if st.typ() != r.Mode&TypeMask {
+		return reasonOther, nil
 	}
 	if r.Mode&TypeMask == TypeDir {
 		if dead {

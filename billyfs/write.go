@@ -2,6 +2,7 @@ package billyfs
 
 import (
 	"math"
+	"time"
 
 	"deltafs/deltalog"
 )
@@ -10,8 +11,28 @@ import (
 // deltalog.MaxData bytes are one atomic change; more are several, in order, and
 // an error can then leave the first of them done. It costs the same whatever
 // the file's size and whether it was changed before. A caller other than root
-// takes setuid and setgid off the file.
+// takes setuid and setgid off the file. A store that is making room is waited for, some seconds.
 func (t *Tree) WriteAt(c Caller, ino Ino, p []byte, off int64) (Change, error) {
+	for until := int64(0); ; {
+		ch, err := t.writeAt(c, ino, p, off)
+		if KindOf(err) != Busy {
+			return ch, err
+		}
+		now := time.Now().UnixNano()
+		if until == 0 {
+			until = now + int64(holdWrite)
+		}
+		if now > until {
+			return ch, err
+		}
+		time.Sleep(holdWrite / 100) // without a lock: whoever makes room may need it
+	}
+}
+
+// holdWrite is how long a write waits for room that is being made.
+const holdWrite = 5 * time.Second
+
+func (t *Tree) writeAt(c Caller, ino Ino, p []byte, off int64) (Change, error) {
 	const op = "write"
 	if err := c.check(op, ino); err != nil {
 		return Change{}, err

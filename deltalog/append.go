@@ -77,6 +77,9 @@ func (s *Store) Append(b *Batch) (LSN, error) {
 	if errors.Is(err, ErrNoSpace) {
 		lsn, err = s.appendHeld(b, reserve, err)
 	}
+	if relief := s.relief.Load(); errors.Is(err, ErrNoSpace) && relief != nil && (*relief)() {
+		err = fmt.Errorf("%w: what it holds is on its way elsewhere", ErrBusy)
+	}
 	if err != nil {
 		return 0, s.fault("append", err)
 	}

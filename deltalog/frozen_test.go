@@ -40,6 +40,7 @@ var frozenStores = []struct {
 	{"cold-packed", func(*testing.T, string) {}, false},
 	{"cold-killed-noindex", func(t *testing.T, dir string) { remove(t, filepath.Join(dir, indexFile)) }, true},
 	{"killed", func(*testing.T, string) {}, true},
+	{"cold-committing", func(t *testing.T, dir string) { remove(t, filepath.Join(dir, indexFile)) }, true},
 	{"torn", func(t *testing.T, dir string) {
 		name, end := lastSegment(t, dir)
 		overwrite(t, name, end-200, make([]byte, 200))
@@ -185,6 +186,28 @@ func fillLayers(t *testing.T, s *Store, dir Ino) {
 	}
 }
 
+// fillCommit leaves what a commit to the base leaves that is under way: pins, notes, and
+// frozen layers with less in them.
+func fillCommit(t *testing.T, s *Store) {
+	t.Helper()
+	home := Home{Gen: 7, Parent: 9, Depth: 2, Ancestors: [22]byte{3, 9}}
+	mustAppend(t, s, func(b *Batch) {
+		b.Thaw()
+		b.Origin(42, Origin{Parent: 1, Name: "moved", Pinned: true, Home: home})
+		b.Origin(43, Origin{Parent: 1, Name: "pinned", Pinned: true})
+		b.Entry(BaseLayer, 1, 90, "moved", Entry{Ino: 42, Type: TypeRegular})
+		b.Entry(BaseLayer, 1, 91, "gone", Entry{Ino: 44, Type: TypeRegular})
+		b.Note(2, "the header of a commit")
+		b.Note(42, strings.Repeat("intent ", 100))
+		b.Note(44, "done")
+		b.EntryGone(MainLayer, 1, 79, "gone")
+	})
+	mustAppend(t, s, func(b *Batch) {
+		b.EntryGone(BaseLayer, 1, 91, "gone")
+		b.DropNote(44)
+	})
+}
+
 // cleanFrozen makes cold segments of some of a store's.
 func cleanFrozen(t *testing.T, s *Store) {
 	t.Helper()
@@ -211,6 +234,9 @@ func makeFrozen(t *testing.T, dir string, open bool, spoil func(*testing.T, stri
 	o.Cleaner.Compress = strings.HasSuffix(filepath.Base(dir), "packed")
 	s := mustCreate(t, live, o)
 	fillFrozen(t, s)
+	if strings.HasSuffix(filepath.Base(dir), "committing") {
+		fillCommit(t, s)
+	}
 	if strings.HasPrefix(filepath.Base(dir), "cold") {
 		cleanFrozen(t, s)
 	}
@@ -385,7 +411,24 @@ func describeContent(t *testing.T, s *Store, say func(string, ...any)) {
 		t.Fatal(err)
 	}
 	say("%d inodes, last LSN %d, %d segments, label %q, read-only: %s", info.Inodes, info.LastLSN, info.Segments, s.Label("base"), info.ReadOnly)
-	err = s.EachOrigin(func(ino Ino, o Origin) bool { say("  origin %x %+v", uint64(ino), o); return true })
+	err = s.EachOrigin(func(ino Ino, o Origin) bool {
+		home := ""
+		if o.Home != (Home{}) {
+			home = fmt.Sprintf(" home %+v", o.Home)
+		}
+		say("  origin %x {Parent:%d Name:%s Pinned:%v}%s", uint64(ino), o.Parent, o.Name, o.Pinned, home)
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(s.EachEntry(BaseLayer, func(dir Ino, e DirEntry) bool {
+		say("  pin %d/%s is %d", dir, e.Name, e.Ino)
+		return true
+	}), s.EachNote(func(key Ino, text string) bool {
+		say("  note %d: %.40s, %d bytes", key, text, len(text))
+		return true
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,6 +77,7 @@ type Store struct {
 	barren   barren
 
 	cleaner cleaner
+	relief  atomic.Pointer[func() bool]
 
 	sync   group         // group commit
 	ino    atomic.Uint64 // next inode number
@@ -203,6 +204,11 @@ func (s *Store) Key(purpose string) [32]byte { return s.sb.secret(purpose) }
 
 // Label returns a label given at Create.
 func (s *Store) Label(name string) string { return s.sb.labels[name] }
+
+// SetRelief makes a store that has no room ask fn, which is quick and may be called concurrently, whether
+// somebody is about to move changes out of it: then Append fails with ErrBusy, and not with
+// ErrNoSpace.
+func (s *Store) SetRelief(fn func() bool) { s.relief.Store(&fn) }
 
 // NewIno gives out a number that was never given out before, in this process
 // or in an earlier one.

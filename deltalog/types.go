@@ -106,7 +106,7 @@ type Origin struct {
 	Parent Ino
 	Name   string
 	Pinned bool
-	Home   Home // of a pinned one
+	Home   Home `json:",omitzero"` // of a pinned one
 }
 
 // Home is what the handle of an object said of it before it was moved in the base: where it

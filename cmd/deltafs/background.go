@@ -21,6 +21,7 @@ type background struct {
 	log             string
 	immutable       bool
 	compress        bool
+	commitWhenFull  bool
 	id              identity
 }
 
@@ -96,6 +97,9 @@ func (b background) args() []string {
 	}
 	if b.immutable {
 		args = append(args, "--immutable")
+	}
+	if b.commitWhenFull {
+		args = append(args, "--commit-when-full")
 	}
 	if b.compress {
 		args = append(args, "--compress")

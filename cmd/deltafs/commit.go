@@ -25,9 +25,9 @@ times, and the delta is empty as far as it was committed. On a running server cl
 on meanwhile, and see no difference; what they change stays in the delta.
 
 Nothing is done if the base was changed by somebody else where it would be written to: those
-paths are named. --on-conflict delta lets the delta win where nothing of the changed
-file shows through, and leaves the other paths in the delta; --on-conflict base gives the
-changes of such paths up. See also accept-base and export.
+paths are named. --on-conflict skip leaves them in the delta and commits the others; delta
+lets the delta win where nothing of the changed file shows through; base gives the changes
+of such paths up. See also accept-base and export.
 
 Snapshots and forks see through to the base, and so do other stores over the same base: a
 commit is refused while there are any. Automatic snapshots are dropped.
@@ -84,9 +84,9 @@ func newCommit(u *ui) *cobra.Command {
 				return err
 			}
 			switch billyfs.ConflictPolicy(r.onConflict) {
-			case billyfs.ConflictFail, billyfs.ConflictDelta, billyfs.ConflictBase:
+			case billyfs.ConflictFail, billyfs.ConflictSkip, billyfs.ConflictDelta, billyfs.ConflictBase:
 			default:
-				return badFlag("--on-conflict %q: not one of fail, delta, base", r.onConflict)
+				return badFlag("--on-conflict %q: not one of fail, skip, delta, base", r.onConflict)
 			}
 			if _, err := ignoring(r.ignore); err != nil {
 				return err
@@ -97,7 +97,7 @@ func newCommit(u *ui) *cobra.Command {
 	}
 	f := c.Flags()
 	f.BoolVar(&r.dryRun, "dry-run", false, "say what would be done, and do nothing")
-	f.StringVar(&r.onConflict, "on-conflict", string(billyfs.ConflictFail), "where the base was changed by others: `POLICY` fail, delta or base")
+	f.StringVar(&r.onConflict, "on-conflict", string(billyfs.ConflictFail), "where the base was changed by others: `POLICY` fail, skip, delta or base")
 	f.BoolVar(&r.dropSnapshots, "drop-snapshots", false, "give up the snapshots of the store")
 	f.BoolVar(&r.breakOthers, "break-others", false, "commit although other stores hold changes of the same base")
 	f.BoolVar(&asJSON, "json", false, "print JSON, one object a line")

@@ -32,6 +32,7 @@ const mountExample = `  sudo deltafs mount /srv/image /mnt
 type mountFlags struct {
 	base, at, delta, limit string
 	immutable, compress    bool
+	commitWhenFull         bool
 }
 
 func newMount(u *ui) *cobra.Command {
@@ -53,6 +54,7 @@ func newMount(u *ui) *cobra.Command {
 	fl := c.Flags()
 	fl.StringVar(&f.delta, "delta", "", "the store of the changes (default one in your state directory, by base)")
 	fl.StringVar(&f.limit, "limit", "", "`SIZE` that the delta may take (default 90% of what is free)")
+	fl.BoolVar(&f.commitWhenFull, "commit-when-full", false, "commit the changes to the base whenever the delta is half full")
 	fl.BoolVar(&f.compress, "compress", false, "compress file data when cleaning moves it")
 	fl.BoolVar(&f.immutable, "immutable", false, "the base can never change: do not check it for changes")
 	_ = c.MarkFlagDirname("delta") // fails only for a flag that does not exist
@@ -94,7 +96,7 @@ func (f mountFlags) mount(ctx context.Context, u *ui) error {
 	if store, err = realNew(store); err != nil {
 		return &fault{Op: "mount", Path: f.delta, Err: bare(err)}
 	}
-	b := background{base: base, store: store, at: at, listen: "127.0.0.1:0", limit: f.limit, immutable: f.immutable, compress: f.compress,
+	b := background{base: base, store: store, at: at, listen: "127.0.0.1:0", limit: f.limit, immutable: f.immutable, compress: f.compress, commitWhenFull: f.commitWhenFull,
 		log: dir.logOf(store), id: id}
 	r, err := b.start(ctx)
 	if err != nil {
@@ -119,7 +121,7 @@ func (f mountFlags) again(ctx context.Context, u *ui, id identity, r mountRecord
 		already.Err = errors.New("it is mounted already")
 		return already
 	}
-	b := background{base: base, store: r.Store, at: r.Mountpoint, listen: r.Addr, limit: f.limit, immutable: f.immutable, compress: f.compress, log: r.Log, id: id}
+	b := background{base: base, store: r.Store, at: r.Mountpoint, listen: r.Addr, limit: f.limit, immutable: f.immutable, compress: f.compress, commitWhenFull: f.commitWhenFull, log: r.Log, id: id}
 	n, err := b.start(ctx)
 	if err != nil {
 		return err
@@ -165,6 +167,9 @@ func (f mountFlags) sudoLine() string {
 	}
 	if f.immutable {
 		words = append(words, "--immutable")
+	}
+	if f.commitWhenFull {
+		words = append(words, "--commit-when-full")
 	}
 	if f.compress {
 		words = append(words, "--compress")

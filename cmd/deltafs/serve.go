@@ -58,6 +58,7 @@ type serveFlags struct {
 	minReclaimable         string
 	minClean, maxClean     int
 	compress               bool
+	commitWhenFull         bool
 	sync, squash           string
 	allow                  []string
 	trustLoopback, portmap bool
@@ -103,6 +104,7 @@ func newServe(u *ui) *cobra.Command {
 	fl.StringVar(&f.warn, "warn", "80%", "`PERCENTAGE` of the limit at which to warn")
 	fl.StringVar(&f.critical, "critical", "95%", "`PERCENTAGE` of the limit at which it is urgent")
 	fl.StringVar(&f.onThreshold, "on-threshold", "", "run this `COMMAND` when usage passes --warn or --critical, up or down")
+	fl.BoolVar(&f.commitWhenFull, "commit-when-full", false, "commit the changes to the base whenever the delta is half full")
 	fl.BoolVar(&f.compress, "compress", false, "compress file data when cleaning moves it")
 	fl.IntVar(&f.minClean, "min-clean-segments", 0, "clean when no more segments than these are free under the limit (default and least 4)")
 	fl.IntVar(&f.maxClean, "max-clean-segments", 0, "clean until more segments than these are free (default and least --min-clean-segments)")

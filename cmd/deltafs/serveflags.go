@@ -76,6 +76,8 @@ func (f serveFlags) places(cfg *serverConfig) error {
 	switch {
 	case f.base == "" && len(f.exports) == 0:
 		return badFlag("serve: --base is missing")
+	case f.commitWhenFull && f.immutable:
+		return badFlag("--commit-when-full changes the base, which --immutable says cannot change")
 	case f.base == "" && f.delta != "":
 		return badFlag("serve: --delta without --base")
 	case f.base != "" && f.delta == "":
@@ -96,7 +98,7 @@ func (f serveFlags) places(cfg *serverConfig) error {
 		return err
 	}
 	for _, p := range all {
-		e := exportConfig{Name: p.name, Cleaner: cleaner, Immutable: f.immutable}
+		e := exportConfig{Name: p.name, Cleaner: cleaner, Immutable: f.immutable, CommitWhenFull: f.commitWhenFull}
 		if e.Base, err = realBase(p.base); err != nil {
 			return goneBase(err, p.store)
 		}

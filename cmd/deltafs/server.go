@@ -26,6 +26,8 @@ type exportConfig struct {
 	Limit       int64 // bytes that the delta may take
 	Cleaner     deltalog.CleanerOptions
 	Immutable   bool
+	// CommitWhenFull commits by itself when the delta is half full.
+	CommitWhenFull bool
 }
 
 // serverConfig is what a server is made from.
@@ -204,7 +206,12 @@ func (s *server) serve(ctx context.Context) error {
 	for _, e := range s.exports {
 		e.running = ctx
 		e.ctl.start()
-		watches.Go(func() { e.resume(ctx, s.cfg.Log) })
+		watches.Go(func() {
+			e.resume(ctx, s.cfg.Log)
+			if e.CommitWhenFull {
+				newAutoCommit(e, s.cfg.Log).run(ctx)
+			}
+		})
 		watches.Go(func() { e.watch(ctx, s.cfg.Thresholds, s.cfg.Log) })
 	}
 	if s.portmap != nil {
