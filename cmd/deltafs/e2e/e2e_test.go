@@ -99,6 +99,15 @@ func TestLines(t *testing.T) {
 	newGuest(t).run("lines.sh")
 }
 
+// TestCommit brings changes to the base under a client that goes on, kills the server
+// on the way, and lets a small delta take much more than it holds.
+func TestCommit(t *testing.T) {
+	t.Parallel()
+	g := newGuest(t)
+	g.addDisk("disk.img", 3<<30)
+	g.run("commit.sh")
+}
+
 // TestFull fills the disk that the store is on, and then a store up to its limit:
 // what was acknowledged stays, removing works, and space comes back.
 func TestFull(t *testing.T) {
