@@ -65,6 +65,20 @@
 // cached states old at once (Tree.epoch). Where objects lie in the base is known to the
 // store, not to a layer, so handles outlive going back.
 //
+// # Commit and discard
+//
+// A commit freezes the live layer, and then takes one record after the other out of the
+// frozen one and does in the base what it says (commit.go). What the merged tree shows is the same
+// before and after each step: either the record says it, or the base. An object that a commit has
+// made or moved keeps its number and handle by a pin: an entry of the store that says what the
+// place in the base stands for, and an origin that says where the object lies and what its
+// handle was made of (pin.go). A number that is pinned elsewhere is never given by hash.
+// What is on its way in the base has a hidden name, ".deltafs-...", that is never shown.
+//
+// Paths can be committed, or discarded, by themselves: a plan takes along what they cannot do without
+// (commit_plan.go). An object whose fingerprint is not what it was when it was changed first is a
+// conflict, and is left alone unless the caller says otherwise.
+//
 // # Atomicity and durability
 //
 // A change is one batch of the log: it happens or does not, for every reader and in
@@ -84,4 +98,11 @@
 // it up, takes the locks in order, and looks again (lockNames). The base is asked
 // before locks are taken, since it does not change; only the delta is asked again under
 // them. No lock is held over a sync.
+//
+// A commit is what does change the base. For each call of the system that does, base.moves is odd, and
+// whoever finds it so, or another one than before, looks at the base again (base.at). Before a batch makes
+// a name pass from the delta to the base, Tree.shifts moves, and what was looked up before that is looked up
+// again (Tree.resolve, Tree.merge). No lock of an inode is held while a file is copied to the base; those of
+// the objects of a group are taken for the batch that ends it. DiscardPaths holds Tree.stack alone while
+// it asks the base what shows again.
 package billyfs

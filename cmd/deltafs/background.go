@@ -91,7 +91,10 @@ func (b background) failed(err error, said string) error {
 
 func (b background) args() []string {
 	args := []string{"serve", "--base", b.base, "--delta", b.store, "--listen", b.listen, "--print-json",
-		"--log-file", b.log, "--mounted-at", b.at}
+		"--log-file", b.log}
+	if b.at != "" {
+		args = append(args, "--mounted-at", b.at)
+	}
 	if b.limit != "" {
 		args = append(args, "--limit", b.limit)
 	}

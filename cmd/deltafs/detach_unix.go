@@ -15,3 +15,10 @@ func detach(cmd *exec.Cmd, id identity) {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(id.uid), Gid: uint32(id.gid)}
 	}
 }
+
+// asUser gives cmd, under sudo, the rights of the user alone.
+func asUser(cmd *exec.Cmd, id identity) {
+	if id.drop {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(id.uid), Gid: uint32(id.gid)}}
+	}
+}

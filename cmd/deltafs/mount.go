@@ -102,7 +102,7 @@ func (f mountFlags) mount(ctx context.Context, u *ui) error {
 	if err != nil {
 		return err
 	}
-	if err := mountNFS(r.tcpAddr(), at); err != nil {
+	if err := mountNFS(r.tcpAddr(), "/", at); err != nil {
 		return errors.Join(err, stopServer(ctx, store))
 	}
 	return u.printf("mounted %s at %s\ndelta %s\nserver %s, process %d, log %s\n",
@@ -130,7 +130,7 @@ func (f mountFlags) again(ctx context.Context, u *ui, id identity, r mountRecord
 		if err := canMount(f.sudoLine()); err != nil {
 			return errors.Join(err, stopServer(ctx, r.Store))
 		}
-		if err := mountNFS(n.tcpAddr(), r.Mountpoint); err != nil {
+		if err := mountNFS(n.tcpAddr(), "/", r.Mountpoint); err != nil {
 			return errors.Join(err, stopServer(ctx, r.Store))
 		}
 	}

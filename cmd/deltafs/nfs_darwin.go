@@ -19,9 +19,9 @@ func canMount(string) error {
 	return nil
 }
 
-func mountNFS(addr *net.TCPAddr, at string) error {
+func mountNFS(addr *net.TCPAddr, export, at string) error {
 	options := fmt.Sprintf("vers=3,tcp,port=%d,mountport=%d,locallocks,noresvport,nfc,nobrowse,hard,intr,nosuid,nodev", addr.Port, addr.Port)
-	out, err := exec.Command("/sbin/mount_nfs", "-o", options, addr.IP.String()+":/", at).CombinedOutput()
+	out, err := exec.Command("/sbin/mount_nfs", "-o", options, addr.IP.String()+":"+export, at).CombinedOutput()
 	if err != nil {
 		return &fault{Op: "mount", Path: at, Err: fmt.Errorf("mount_nfs: %w: %s", err, strings.TrimSpace(string(out))),
 			Hint: "without root the mount point must be a directory that you own"}

@@ -18,9 +18,9 @@ func canMount(sudoLine string) error {
 	return nil
 }
 
-func mountNFS(addr *net.TCPAddr, at string) error {
+func mountNFS(addr *net.TCPAddr, export, at string) error {
 	options := fmt.Sprintf("nfsv3,tcp,port=%d,mountport=%d,nolockd,rdirplus,nosuid", addr.Port, addr.Port)
-	out, err := exec.Command("/sbin/mount_nfs", "-o", options, addr.IP.String()+":/", at).CombinedOutput()
+	out, err := exec.Command("/sbin/mount_nfs", "-o", options, addr.IP.String()+":"+export, at).CombinedOutput()
 	if err != nil {
 		return &fault{Op: "mount", Path: at, Err: fmt.Errorf("mount_nfs: %w: %s", err, strings.TrimSpace(string(out)))}
 	}

@@ -67,14 +67,14 @@ func modprobe(module string) error {
 	return exec.ErrNotFound
 }
 
-// mountNFS mounts the server at addr through mount(2), whose text options are
+// mountNFS mounts an export of the server at addr through mount(2), whose text options are
 // those of mount.nfs with the address added. Set-user-id bits and devices are
 // off: any user of the machine can make such files through the port.
-func mountNFS(addr *net.TCPAddr, at string) error {
+func mountNFS(addr *net.TCPAddr, export, at string) error {
 	host := addr.IP.String()
-	source := host + ":/"
+	source := host + ":" + export
 	if addr.IP.To4() == nil {
-		source = "[" + host + "]:/"
+		source = "[" + host + "]:" + export
 	}
 	options := linuxOptions(addr) + ",addr=" + host
 	err := unix.Mount(source, at, "nfs", unix.MS_NOSUID|unix.MS_NODEV, options)

@@ -14,7 +14,7 @@ func canMount(string) error {
 		Hint: "deltafs serve prints how it mounts a server; Windows needs --portmap"}
 }
 
-func mountNFS(*net.TCPAddr, string) error { return canMount("") }
+func mountNFS(*net.TCPAddr, string, string) error { return canMount("") }
 
 func unmountNFS(at string, _ bool) error {
 	return &fault{Op: "umount", Path: at, Err: errors.New("deltafs cannot unmount on " + runtime.GOOS), Code: exitMachine}

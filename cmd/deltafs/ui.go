@@ -10,7 +10,7 @@ package main
 //   - With --json standard output is JSON alone, one object a line.
 //   - Names of files come from other people: those with control characters, or
 //     that could be taken for something else, are quoted as Go strings.
-//   - No colours, no progress bars, no questions: scripts read this too.
+//   - No colours, no progress bars: scripts read this too. Only "try" asks a question, if no flag answers it.
 //   - Logs of a server are not output: they go through slog, to standard error.
 
 import (

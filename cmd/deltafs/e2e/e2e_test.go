@@ -108,6 +108,12 @@ func TestCommit(t *testing.T) {
 	g.run("commit.sh")
 }
 
+// TestTry runs a build on forks.
+func TestTry(t *testing.T) {
+	t.Parallel()
+	newGuest(t).run("try.sh")
+}
+
 // TestFull fills the disk that the store is on, and then a store up to its limit:
 // what was acknowledged stays, removing works, and space comes back.
 func TestFull(t *testing.T) {
