@@ -420,3 +420,86 @@ func rmdir(p string) step {
 		must(t, err)
 	}
 }
+
+// TestCommitKilledAtEveryStep kills a commit at each of its steps, one after the other, and lets another
+// process finish it: the merged tree is the same before, between and after, and in the end the base is it, too.
+func TestCommitKilledAtEveryStep(t *testing.T) {
+	plain, stores := t.TempDir(), storesDir(t)
+	populate(t, plain)
+	// Circles and swaps of names, in each other and with new things in between; links, types, removals.
+	history := seq(
+		write("d/f", "ours"), write("f", "of three names"), create("new"), write("new", text("new", 3000)), mkdir("dir"),
+		rename("new", "dir/new"), link("dir/new", "dir/again"), symlink("dir/link"), remove("g"), mkdir("g"), create("g/in"),
+		rename("d/sub", "tmp"), rename("d", "tmp/d"), rename("tmp", "d"), // d/sub and d change places
+		rename("e/h", "e/t"), rename("e/f", "e/h"), rename("e/t", "e/f"),
+		remove("many/n00"), remove("many/n01"), create("many/n01"), rename("many/n02", "many/n03"), link("many/n04", "many/more"),
+		set("many/n05", SetAttr{Mode: ptr(uint32(0o640)), Mtime: ptr(int64(77))}), set("e", SetAttr{Mode: ptr(uint32(0o711))}),
+		remove("l"), rename("d/d/l", "l"),
+	)
+	killed := 0
+	for n := 1; ; n++ {
+		base := freshDir(stores)
+		copyTree(t, plain, base)
+		r := openOver(t, base, freshDir(stores), smallSegment)
+		history(t, r)
+		want := portraitOf(t, r.Tree)
+		handles := map[string]Handle{}
+		eachObject(t, r.Tree, func(p string, ino Ino) {
+			h, err := r.Handle(ino)
+			must(t, err)
+			handles[p] = h
+		})
+		w := writer(t, base)
+		_, err := r.Commit(CommitOptions{Base: w, hook: killer(n)})
+		if err == nil {
+			if killed = n - 1; killed < 50 {
+				t.Fatalf("a commit has %d steps only", killed)
+			}
+			break
+		}
+		if !errors.Is(err, errKilled) {
+			t.Fatalf("killed at step %d: %v", n, err)
+		}
+		compareTrees(t, fmt.Sprintf("killed at step %d, the same process", n), portraitOf(t, r.Tree), want)
+		r.reopen(false)
+		compareTrees(t, fmt.Sprintf("killed at step %d, another process", n), portraitOf(t, r.Tree), want)
+		if _, err := r.Tree.Commit(CommitOptions{Base: w}); err != nil {
+			t.Fatalf("killed at step %d: %v", n, err)
+		}
+		compareTrees(t, fmt.Sprintf("killed at step %d, the base", n), portrait(t, base), want)
+		r.reopen(false)
+		compareTrees(t, fmt.Sprintf("killed at step %d, in the end", n), portraitOf(t, r.Tree), want)
+		for p, h := range handles {
+			if ino, err := r.Resolve(h); err != nil || ino != r.path(p).Ino {
+				t.Fatalf("killed at step %d: the handle of %s leads to %d, %v", n, p, ino, err)
+			}
+			if again, err := r.Handle(h.Ino); err != nil || again != h {
+				t.Fatalf("killed at step %d: the handle of %s is another: %+v, was %+v, %v", n, p, again, h, err)
+			}
+		}
+		r.close()
+		os.RemoveAll(base)
+		os.RemoveAll(r.dir)
+	}
+	t.Logf("killed at each of %d steps", killed)
+}
+
+// eachObject calls fn for all that can be reached.
+func eachObject(t *testing.T, tr *Tree, fn func(p string, ino Ino)) {
+	var walk func(p string, ino Ino)
+	walk = func(p string, ino Ino) {
+		fn(p, ino)
+		if a, err := tr.Attr(ino); err != nil || a.Mode&TypeMask != TypeDir {
+			must(t, err)
+			return
+		}
+		_, err := tr.ReadDir(ino, 0, func(e DirEntry) bool {
+			if !isDot(e.Name) {
+				walk(strings.TrimPrefix(p+"/"+e.Name, "/"), e.Ino)
+			}
+			return true
+		})
+		must(t, err)
+	}
+	walk("", tr.Root())
+}
