@@ -108,6 +108,20 @@ func TestCommit(t *testing.T) {
 	g.run("commit.sh")
 }
 
+// TestForks lets four clients write to forks of one image.
+func TestForks(t *testing.T) {
+	t.Parallel()
+	newGuest(t).run("forks.sh")
+}
+
+// TestRoom fills disks that commits make room on.
+func TestRoom(t *testing.T) {
+	t.Parallel()
+	g := newGuest(t)
+	g.addDisk("disk.img", 2<<30)
+	g.run("room.sh")
+}
+
 // TestTry runs a build on forks.
 func TestTry(t *testing.T) {
 	t.Parallel()

@@ -228,3 +228,65 @@ func scatter(args []string) error {
 	}
 	return f.Sync()
 }
+
+// blocks is "blocks write FILE SEED N", which overwrites N blocks of 4 KiB anywhere in a file, each with what tells its
+// seed and place, and "blocks check FILE SEED N": those blocks are there, and all others are zeros.
+func blocks(args []string) error {
+	if err := need(args, 4, "blocks write|check FILE SEED N"); err != nil {
+		return err
+	}
+	seed, err := number(args[2])
+	if err != nil {
+		return err
+	}
+	n, err := number(args[3])
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(args[1], os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	const size = 4 << 10
+	rng := rand.New(rand.NewPCG(uint64(seed), 0))
+	mine := map[int64]bool{}
+	for range n {
+		mine[rng.Int64N(fi.Size()/size)] = true
+	}
+	fill := func(p []byte, at int64) {
+		for i := 0; i < len(p); i += 16 {
+			binary.LittleEndian.PutUint64(p[i:], uint64(seed))
+			binary.LittleEndian.PutUint64(p[i+8:], uint64(at))
+		}
+	}
+	p, want := make([]byte, size), make([]byte, size)
+	if args[0] == "write" {
+		for at := range mine {
+			fill(p, at)
+			if _, err := f.WriteAt(p, at*size); err != nil {
+				return err
+			}
+		}
+		fmt.Println(len(mine)*size, "bytes")
+		return f.Sync()
+	}
+	for at := range fi.Size() / size {
+		clear(want)
+		if mine[at] {
+			fill(want, at)
+		}
+		if _, err := f.ReadAt(p, at*size); err != nil {
+			return err
+		}
+		if !bytes.Equal(p, want) {
+			return fmt.Errorf("block %d, written by %d: %v, is %x", at, seed, mine[at], p[:16])
+		}
+	}
+	fmt.Println(len(mine)*size, "bytes")
+	return nil
+}

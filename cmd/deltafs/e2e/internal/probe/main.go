@@ -12,6 +12,7 @@
 //	probe readdir-delete DIR      delete while listing
 //	probe patch BYTES OFFSET FILE...  write and sync in each file; prints the fastest
 //	probe scatter FILE BYTES      overwrite so much in blocks of 4 KiB, anywhere in it
+//	probe blocks write|check FILE SEED N  blocks of 4 KiB that tell whose they are, and where
 //	probe json KEY                a number of the JSON object on stdin
 //	probe write DIR N LOG         write and sync N files, log each once it is synced
 //	probe written DIR LOG         what is logged is there
@@ -42,7 +43,7 @@ func run(args []string) error {
 		"tree": tree, "mk": mk, "mmap": mmap, "sock": sock, "excl": excl, "direct": direct,
 		"readdir-delete": readdirDelete, "patch": patch, "json": jsonNumber, "write": write,
 		"written": written, "history": history, "prefix": prefix, "resend": resend, "names": names,
-		"get": get, "scatter": scatter,
+		"get": get, "scatter": scatter, "blocks": blocks,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
 		return fmt.Errorf("no such command: %q", args)
