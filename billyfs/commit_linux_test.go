@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"deltafs/billyfs/rootfs"
+	"deltafs/deltalog"
 )
 
 // writer opens a directory for commits.
@@ -502,4 +503,61 @@ func eachObject(t *testing.T, tr *Tree, fn func(p string, ino Ino)) {
 		must(t, err)
 	}
 	walk("", tr.Root())
+}
+
+// TestPinsAreBounded commits many small files to a store of little room: pins of the first are given up,
+// those of what is in use and of the last stay, and every file is what it was.
+func TestPinsAreBounded(t *testing.T) {
+	base := t.TempDir()
+	dir := t.TempDir() + "/s"
+	s, err := deltalog.Create(dir, deltalog.Options{Manual: true, SegmentSize: 128 << 10, Limit: 2 << 20})
+	must(t, err)
+	r := &rig{t: t, fs: openRoot(t, base), dir: dir, store: s}
+	r.open()
+	defer r.close()
+	w := writer(t, base)
+	const n = 1600
+	var inos []Ino
+	for i := range n {
+		name := fmt.Sprintf("f%04d", i)
+		a, _, err := r.Create(root, RootIno, name, CreateHow{Mode: Guarded})
+		must(t, err)
+		inos = append(inos, a.Ino)
+		if i%100 == 99 {
+			if i > 1000 { // something is said of the first
+				write("f0000", fmt.Sprint(i))(t, r)
+			}
+			must(t, s.Checkpoint())
+			_, err := r.Commit(CommitOptions{Base: w})
+			must(t, err)
+			_, err = s.Clean(0.01, nil)
+			must(t, err)
+			if i > 900 {
+				write("f0000", fmt.Sprint("again ", i))(t, r)
+			}
+		}
+	}
+	u, err := s.Usage()
+	must(t, err)
+	info, err := s.Info()
+	must(t, err)
+	if most := int(u.Limit / pinShare / pinCost); info.Pins > most || info.Pins < most/2 {
+		t.Errorf("%d pins, at most %d", info.Pins, most)
+	}
+	kept := 0
+	for i, ino := range inos {
+		a := r.path(fmt.Sprintf("f%04d", i))
+		if a.Ino == ino {
+			kept++
+		} else if _, err := r.Attr(ino); KindOf(err) != Stale {
+			t.Fatalf("file %d has another number, and its old one: %v", i, err)
+		}
+	}
+	if last := r.path(fmt.Sprintf("f%04d", n-1)); last.Ino != inos[n-1] || kept != info.Pins {
+		t.Errorf("%d files have their numbers, with %d pins; the last has %d, was %d", kept, info.Pins, last.Ino, inos[n-1])
+	}
+	want := portraitOf(t, r.Tree)
+	r.Tree.Close()
+	r.open()
+	compareTrees(t, "another process", portraitOf(t, r.Tree), want)
 }

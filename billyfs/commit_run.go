@@ -684,5 +684,5 @@ func (c *committer) end() error {
 	c.t.base.settled(places, inos)
 	c.t.applying.Clear()
 	c.t.unfinished.Store(false)
-	return nil
+	return c.t.trimPins()
 }

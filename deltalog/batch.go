@@ -115,6 +115,9 @@ func (b *Batch) Origin(ino Ino, o Origin) {
 	b.end()
 }
 
+// OriginGone forgets where in the base an object lies: it is a TRUNCATE of layer 0.
+func (b *Batch) OriginGone(ino Ino) { b.Truncate(noLayer, ino, 0) }
+
 // Layer writes the record of a layer.
 func (b *Batch) Layer(r Layer) {
 	if len(r.Name) > MaxName {

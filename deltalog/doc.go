@@ -122,7 +122,8 @@
 // The layer of ORIGIN is 0: where an object lies in the base is the same for all. An ENTRY
 // of layer 0 is a pin: the inode that a name in the base stands for. An INODE of
 // layer 0 is a note of the caller's, under a number of his choice: its target alone says
-// something. Both are the intents and the results of commits to the base.
+// something. A TRUNCATE of layer 0 forgets an origin. Notes and pins are the intents and the
+// results of commits to the base.
 //
 // COMMIT's inode field is the next inode number: no born number at or above it
 // was given out before. What the table does not give is zero.

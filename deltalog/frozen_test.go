@@ -204,6 +204,7 @@ func fillCommit(t *testing.T, s *Store) {
 	})
 	mustAppend(t, s, func(b *Batch) {
 		b.EntryGone(BaseLayer, 1, 91, "gone")
+		b.OriginGone(43)
 		b.DropNote(44)
 	})
 }

@@ -48,6 +48,9 @@ func (x *index) apply(f *frame, at loc) error {
 	case frameData:
 		return x.applyData(f, at)
 	case frameTruncate:
+		if f.layer == noLayer {
+			return x.put(tableOrigin, keyOfIno(noLayer, f.ino), nil, f.lsn)
+		}
 		return x.cutFile(f.layer, f.ino, f.offset, f.lsn)
 	case frameDrop:
 		if err := x.put(tableInode, keyOfIno(f.layer, f.ino), nil, f.lsn); err != nil {

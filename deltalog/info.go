@@ -19,6 +19,7 @@ type Info struct {
 	Checkpoint  LSN
 	ReadOnly    string // why the store is read-only; empty if it is not
 	Inodes      int    // records, of all layers
+	Pins        int    // names of the base whose number is kept: see BaseLayer
 }
 
 // Info returns the summary.
@@ -39,6 +40,9 @@ func (s *Store) Info() (Info, error) {
 		return i, s.fault("info", err)
 	}
 	i.DiskBytes = uint64(files)*uint64(s.segs.size) + uint64(size)
-	err = s.x.each(tableInode, []byte{}, nil, func(pair) bool { i.Inodes++; return true })
+	err = s.x.each(tableInode, prefixEnd(keyOfLayer(noLayer)), nil, func(pair) bool { i.Inodes++; return true })
+	if err == nil {
+		err = s.x.eachPrefix(tableEntry, keyOfLayer(noLayer), func(pair) bool { i.Pins++; return true })
+	}
 	return i, s.fault("info", err)
 }

@@ -32,6 +32,7 @@ type storeInfo struct {
 	SyncedLSN   deltalog.LSN `json:"synced_lsn"`
 	Checkpoint  deltalog.LSN `json:"checkpoint_lsn"`
 	Inodes      int          `json:"inodes"`
+	Pins        int          `json:"pins"` // names of the base whose number commits have fixed
 	ReadOnly    string       `json:"read_only,omitempty"`
 	BaseMissing bool         `json:"base_missing,omitempty"`
 
@@ -112,7 +113,7 @@ func summary(dir string, i deltalog.Info) storeInfo {
 		LogBytes: i.LogBytes, LiveBytes: i.LiveBytes, DiskBytes: i.DiskBytes,
 		SegmentSize: i.SegmentSize, Segments: i.Segments, Spares: i.Spares,
 		LastLSN: i.LastLSN, SyncedLSN: i.SyncedLSN, Checkpoint: i.Checkpoint,
-		Inodes: i.Inodes, ReadOnly: i.ReadOnly,
+		Inodes: i.Inodes, Pins: i.Pins, ReadOnly: i.ReadOnly,
 	}
 }
 
@@ -133,6 +134,7 @@ func (i storeInfo) rows() [][2]string {
 		{"on disk", size(i.DiskBytes)},
 		{"segments", fmt.Sprintf("%d of %s, and %d spare", i.Segments, size(uint64(i.SegmentSize)), i.Spares)},
 		{"changed", fmt.Sprintf("%d objects", i.Inodes)},
+		{"pinned", fmt.Sprintf("%d names of the base", i.Pins)},
 		{"history", fmt.Sprintf("%d batches, synced to %d, index at %d", i.LastLSN, i.SyncedLSN, i.Checkpoint)},
 	}
 	if i.Limit > 0 {
