@@ -41,7 +41,9 @@ type Writer interface {
 	Chmod(name string, perm uint32) error               // 12 permission bits
 	Lchown(name string, uid, gid int) error
 	Chtimes(name string, atime, mtime time.Time) error
-	SyncAll(dir string) error // all that was changed in the file system that dir lies on
+	// SyncAll makes all durable that was changed in the file system that dir lies on. If it does so for
+	// contents of files, a method SyncsContents says true; else those are synced one by one.
+	SyncAll(dir string) error
 }
 
 // ConflictPolicy says what to do where the base has changed underneath a change.
@@ -219,7 +221,9 @@ func (t *Tree) Commit(o CommitOptions) (Committed, error) {
 		for _, c := range append(conflicts, done.Conflicts...) {
 			paths = append(paths, c.Path)
 		}
-		_, err = t.DiscardPaths(paths)
+		if _, err = t.DiscardPaths(paths); KindOf(err) == NotExist { // what it was has gone since
+			err = nil
+		}
 	}
 	return done, err
 }

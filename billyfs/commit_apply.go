@@ -181,6 +181,9 @@ func (c *committer) copyData(f billy.File, ino Ino, r *deltalog.Inode, keep uint
 			}
 		}
 	}
+	if all, ok := c.w.(interface{ SyncsContents() bool }); ok && all.SyncsContents() {
+		return nil
+	}
 	return sync.Sync()
 }
 

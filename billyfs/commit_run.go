@@ -546,7 +546,7 @@ func (c *committer) flush() error {
 	if err := c.at("intents"); err != nil {
 		return err
 	}
-	touched := false
+	touched := c.again // what an earlier run has done is perhaps not durable yet
 	for _, s := range group {
 		if s.fail != nil || s.Kind == stepAdopt {
 			continue

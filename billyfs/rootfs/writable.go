@@ -146,6 +146,10 @@ func (w Writable) SyncAll(name string) error {
 	return w.wrap("sync", name, syncAll(d))
 }
 
+// SyncsContents tells whether SyncAll makes contents of files durable, too, and says so if it could not:
+// syncfs(2) does, sync(2) only begins to.
+func (w Writable) SyncsContents() bool { return syncsContents }
+
 // inParent calls fn with the directory that a name is in.
 func (w Writable) inParent(name string, fn func(dir *os.File, base string) error) error {
 	d, err := w.root.OpenFile(path.Dir(local(name)), os.O_RDONLY|dirFlags, 0)

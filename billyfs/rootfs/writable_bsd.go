@@ -36,3 +36,5 @@ func syncAll(dir *os.File) error {
 	}
 	return dir.Sync()
 }
+
+const syncsContents = false

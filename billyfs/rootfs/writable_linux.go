@@ -25,3 +25,5 @@ func chtimesAt(dir *os.File, name string, atime, mtime time.Time) error {
 }
 
 func syncAll(dir *os.File) error { return unix.Syncfs(int(dir.Fd())) }
+
+const syncsContents = true
