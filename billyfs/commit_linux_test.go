@@ -3,12 +3,15 @@ package billyfs
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -265,6 +268,8 @@ func TestCommitHistories(t *testing.T) {
 		compareTrees(rt, "the merged tree is another after a restart", portraitOf(rt, r.Tree), want)
 		r.close()
 		os.RemoveAll(r.dir)
+		w.(io.Closer).Close()
+		r.fs.(io.Closer).Close()
 	})
 }
 
@@ -428,7 +433,7 @@ func TestCommitKilledAtEveryStep(t *testing.T) {
 	plain, stores := t.TempDir(), storesDir(t)
 	populate(t, plain)
 	// Circles and swaps of names, in each other and with new things in between; links, types, removals.
-	history := seq(
+	crafted := seq(
 		write("d/f", "ours"), write("f", "of three names"), create("new"), write("new", text("new", 3000)), mkdir("dir"),
 		rename("new", "dir/new"), link("dir/new", "dir/again"), symlink("dir/link"), remove("g"), mkdir("g"), create("g/in"),
 		rename("d/sub", "tmp"), rename("d", "tmp/d"), rename("tmp", "d"), // d/sub and d change places
@@ -437,7 +442,36 @@ func TestCommitKilledAtEveryStep(t *testing.T) {
 		set("many/n05", SetAttr{Mode: ptr(uint32(0o640)), Mtime: ptr(int64(77))}), set("e", SetAttr{Mode: ptr(uint32(0o711))}),
 		remove("l"), rename("d/d/l", "l"),
 	)
-	killed := 0
+	t.Run("crafted", func(t *testing.T) {
+		if n := killEverywhere(t, plain, stores, crafted); n < 50 {
+			t.Fatalf("a commit has %d steps only", n)
+		}
+	})
+	histories := 200
+	if raceEnabled || testing.Short() {
+		histories = 10
+	}
+	if n, err := strconv.Atoi(os.Getenv("DELTAFS_SOAK")); err == nil && n > 0 {
+		histories *= n
+	}
+	for part := range 2 {
+		t.Run(fmt.Sprint("random-", part), func(t *testing.T) {
+			t.Parallel()
+			kills := 0
+			for seed := part; seed < histories; seed += 2 {
+				kills += killEverywhere(t, plain, stores, func(t *testing.T, r *rig) { changeRandomly(t, r, uint64(seed), 12) })
+				if t.Failed() {
+					t.Fatalf("seed %d", seed)
+				}
+			}
+			t.Logf("%d histories, killed %d times", (histories+1-part)/2, kills)
+		})
+	}
+}
+
+// killEverywhere plays the same history again and again, and kills its commit one step later each time. It returns
+// how many steps there are. In the last round a reader looks at everything after each.
+func killEverywhere(t *testing.T, plain, stores string, history step) int {
 	for n := 1; ; n++ {
 		base := freshDir(stores)
 		copyTree(t, plain, base)
@@ -452,20 +486,24 @@ func TestCommitKilledAtEveryStep(t *testing.T) {
 		})
 		w := writer(t, base)
 		_, err := r.Commit(CommitOptions{Base: w, hook: killer(n)})
-		if err == nil {
-			if killed = n - 1; killed < 50 {
-				t.Fatalf("a commit has %d steps only", killed)
+		last := err == nil
+		if err != nil && !errors.Is(err, errKilled) {
+			t.Fatalf("killed at step %d: %v", n, err)
+		}
+		if !last {
+			compareTrees(t, fmt.Sprintf("killed at step %d, the same process", n), portraitOf(t, r.Tree), want)
+			r.reopen(false)
+			compareTrees(t, fmt.Sprintf("killed at step %d, another process", n), portraitOf(t, r.Tree), want)
+			steps := 0
+			_, err := r.Tree.Commit(CommitOptions{Base: w, hook: func(at string) error {
+				if steps++; n%8 == 0 { // a reader that looks all the time
+					compareTrees(t, fmt.Sprintf("killed at step %d, resumed, %d steps on, %s", n, steps, at), portraitOf(t, r.Tree), want)
+				}
+				return nil
+			}})
+			if err != nil {
+				t.Fatalf("killed at step %d: %v", n, err)
 			}
-			break
-		}
-		if !errors.Is(err, errKilled) {
-			t.Fatalf("killed at step %d: %v", n, err)
-		}
-		compareTrees(t, fmt.Sprintf("killed at step %d, the same process", n), portraitOf(t, r.Tree), want)
-		r.reopen(false)
-		compareTrees(t, fmt.Sprintf("killed at step %d, another process", n), portraitOf(t, r.Tree), want)
-		if _, err := r.Tree.Commit(CommitOptions{Base: w}); err != nil {
-			t.Fatalf("killed at step %d: %v", n, err)
 		}
 		compareTrees(t, fmt.Sprintf("killed at step %d, the base", n), portrait(t, base), want)
 		r.reopen(false)
@@ -479,10 +517,75 @@ func TestCommitKilledAtEveryStep(t *testing.T) {
 			}
 		}
 		r.close()
+		w.(io.Closer).Close() // now: there are thousands
+		r.fs.(io.Closer).Close()
 		os.RemoveAll(base)
 		os.RemoveAll(r.dir)
+		if last {
+			return n - 1
+		}
 	}
-	t.Logf("killed at each of %d steps", killed)
+}
+
+// changeRandomly makes n random changes, some of which fail: the same ones for a seed, whenever it is called on the
+// same tree.
+func changeRandomly(t *testing.T, r *rig, seed uint64, n int) {
+	rng := rand.New(rand.NewPCG(seed, 5))
+	names := []string{"a", "b", "f", "g", "sub", "d", "l"}
+	for range n {
+		var paths []string
+		var dirs []Ino
+		inos := map[string]Ino{}
+		eachObject(t, r.Tree, func(p string, ino Ino) {
+			if strings.HasPrefix(p, "many/n1") || strings.HasPrefix(p, "many/n2") {
+				return
+			}
+			paths = append(paths, p)
+			inos[p] = ino
+		})
+		slices.Sort(paths)
+		for _, p := range paths {
+			if a, err := r.Attr(inos[p]); err == nil && a.Mode&TypeMask == TypeDir {
+				dirs = append(dirs, inos[p])
+			}
+		}
+		some := func() string { return paths[rng.IntN(len(paths))] }
+		dir := func() Ino { return dirs[rng.IntN(len(dirs))] }
+		name := func() string { return names[rng.IntN(len(names))] }
+		parent := func(p string) (Ino, string) {
+			d, base := path.Split(p)
+			return inos[strings.TrimSuffix(d, "/")], base
+		}
+		p := some()
+		switch rng.IntN(12) {
+		case 0:
+			_, _, _ = r.Create(user, dir(), name(), CreateHow{Mode: Guarded, Attr: SetAttr{Size: ptr(uint64(rng.IntN(5000)))}})
+		case 1:
+			_, _, _ = r.Mkdir(user, dir(), name(), SetAttr{Mode: ptr(uint32(0o2775))})
+		case 2, 3:
+			_, _ = r.WriteAt(root, inos[p], []byte(text(p+"!", 1+rng.IntN(4000))), int64(rng.IntN(9000)))
+		case 4:
+			_, _ = r.SetAttr(root, inos[p], SetAttr{Size: ptr(uint64(rng.IntN(6000)))})
+		case 5, 6, 7:
+			d, base := parent(p)
+			_, _, _ = r.Rename(root, d, base, dir(), name())
+		case 8:
+			_, _, _ = r.Link(root, inos[p], dir(), name())
+		case 9:
+			_, _, _ = r.Symlink(root, dir(), name(), "to/"+p, SetAttr{})
+		case 10:
+			if p != "" {
+				removeAll(p)(t, r)
+			}
+		case 11:
+			a, err := r.Attr(inos[p])
+			must(t, err)
+			if a.Mode&TypeMask == TypeSymlink {
+				break
+			}
+			_, _ = r.SetAttr(root, inos[p], SetAttr{Mode: ptr(uint32(rng.IntN(0o10000))), UID: ptr(uint32(rng.IntN(3))), Mtime: ptr(rng.Int64N(1 << 60))})
+		}
+	}
 }
 
 // eachObject calls fn for all that can be reached.
