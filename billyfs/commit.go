@@ -72,6 +72,9 @@ type CommitOptions struct {
 	// Progress is told how far the commit is, now and then; may be nil.
 	Progress func(CommitProgress)
 
+	// Kind makes the commit rest as much as it works, so that calls of clients are not held up on a machine
+	// with few processors.
+	Kind bool
 	// Stop, when it is closed, ends the commit between two groups of steps; it has begun, then, and Resume
 	// goes on. May be nil.
 	Stop <-chan struct{}

@@ -15,7 +15,7 @@ import (
 )
 
 // copyBuffer is how much of a file is read from the log at a time.
-const copyBuffer = 1 << 20
+const copyBuffer = 256 << 10
 
 // pathAt is the path of a place in the base.
 func (c *committer) pathAt(at place) (string, error) {
@@ -44,6 +44,7 @@ func (c *committer) prepare(group []*task) error {
 			continue
 		}
 		made = true
+		c.rest()
 		if err := c.at("made"); err != nil {
 			return err
 		}
@@ -165,10 +166,12 @@ func (c *committer) copyData(f billy.File, ino Ino, r *deltalog.Inode, keep uint
 	if err != nil {
 		return err
 	}
-	buf := make([]byte, copyBuffer)
+	if c.buf == nil {
+		c.buf = make([]byte, copyBuffer)
+	}
 	for _, rg := range ranges {
 		for off, end := rg[0], rg[0]+rg[1]; off < end; {
-			p := buf[:min(int64(len(buf)), end-off)]
+			p := c.buf[:min(int64(len(c.buf)), end-off)]
 			if err := c.t.store.ReadAt(c.top, ino, p, off, missing); err != nil {
 				return err
 			}
@@ -176,6 +179,7 @@ func (c *committer) copyData(f billy.File, ino Ino, r *deltalog.Inode, keep uint
 				return err
 			}
 			off += int64(len(p))
+			c.rest()
 			if err := c.at("wrote"); err != nil {
 				return err
 			}
@@ -362,8 +366,7 @@ func (c *committer) applyWrite(s *task) error {
 		return err
 	}
 	changed := c.p.contentChanged(s.Ino, &r)
-	if !changed && r.Mode == st.attr.Mode && r.UID == st.attr.UID && r.GID == st.attr.GID &&
-		(r.Mtime == st.attr.Mtime || r.Flags&deltalog.InodeTouched != 0) {
+	if !changed && sameAttributes(&r, &st.attr) {
 		return nil
 	}
 	c.done.Written++
@@ -377,6 +380,11 @@ func (c *committer) applyWrite(s *task) error {
 	}
 	s.kept, err = c.attributes(p, &r, &st.attr)
 	return err
+}
+
+// sameAttributes tells whether the base has those of a record.
+func sameAttributes(r *deltalog.Inode, now *Attr) bool {
+	return r.Mode == now.Mode && r.UID == now.UID && r.GID == now.GID && (r.Mtime == now.Mtime || r.Flags&deltalog.InodeTouched != 0)
 }
 
 // overwrite brings the ranges that the delta holds to a file.

@@ -49,7 +49,7 @@ func (c *committer) finish(group []*task) error {
 	defer f.set.unlock()
 	f.live = c.t.live()
 	for _, s := range group {
-		if s.Kind != stepAdopt && s.Ino != 0 {
+		if !s.idle() && s.Ino != 0 {
 			f.b.DropNote(s.Ino)
 		}
 		if s.fail == nil {
@@ -117,7 +117,7 @@ func (f *finisher) step(s *task) {
 	c, p := f.committer, f.p
 	from, to := s.From.place(), s.To.place()
 	switch s.Kind {
-	case stepWrite:
+	case stepWrite, stepSettle:
 		f.written(s)
 		return
 	case stepUnlink:

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"deltafs/deltalog"
 )
@@ -19,6 +20,12 @@ const (
 	groupBytes = 64 << 20
 )
 
+// The same of a commit that is kind.
+const (
+	kindSteps = 16
+	kindBytes = 1 << 20
+)
+
 // What a step does in the base.
 const (
 	stepMove   = "move"   // from one place to another, over what is dead there
@@ -27,6 +34,7 @@ const (
 	stepUnlink = "unlink" // one name less
 	stepWrite  = "write"  // content and attributes in place
 	stepAdopt  = "adopt"  // nothing: it is done already
+	stepSettle = "settle" // nothing, either: content and attributes are as they should be
 )
 
 // task is one thing to do in the base, and while it may have been begun a note in the store: its
@@ -45,6 +53,9 @@ type task struct {
 	kept string
 	fail error // it has not been done
 }
+
+// idle tells whether a step does nothing in the base.
+func (s *task) idle() bool { return s.Kind == stepAdopt || s.Kind == stepSettle }
 
 // site is a place, as JSON keeps it whatever bytes are in the name.
 type site struct {
@@ -68,6 +79,9 @@ type committer struct {
 	done   Committed
 	kept   map[string]string
 	prog   CommitProgress
+
+	buf    []byte
+	worked time.Time // since the last rest
 
 	group []*task
 	bytes int64
@@ -392,9 +406,13 @@ func (c *committer) write(which func(typ uint32) bool) error {
 	for _, ino := range inos {
 		r := c.p.changes.inodes[ino]
 		s := &task{Kind: stepWrite, Ino: ino}
-		if c.p.contentChanged(ino, &r) {
+		switch _, st, err := c.t.base.stat(ino, false); {
+		case c.p.contentChanged(ino, &r):
 			s.size = c.dataOf(ino, &r)
+		case err == nil && sameAttributes(&r, &st.attr):
+			s.Kind = stepSettle
 		}
+		c.rest()
 		if err := c.add(s); err != nil {
 			return err
 		}
@@ -428,7 +446,7 @@ func (c *committer) inTheBase(ino Ino) bool {
 
 // add puts a step into the group, which is done when it is full.
 func (c *committer) add(s *task) error {
-	if s.Kind != stepWrite && s.Kind != stepAdopt {
+	if s.Kind != stepWrite && !s.idle() {
 		var err error
 		if s.Home, err = c.homeOf(s.Ino); err != nil {
 			c.stop(s, err)
@@ -457,7 +475,11 @@ func (c *committer) add(s *task) error {
 	if s.Over != 0 {
 		c.busy[s.Over] = true
 	}
-	if len(c.group) >= groupSteps || c.bytes >= groupBytes {
+	steps, bytes := groupSteps, int64(groupBytes)
+	if c.o.Kind && !s.idle() { // what syncs at a time, others wait for
+		steps, bytes = kindSteps, kindBytes
+	}
+	if len(c.group) >= steps || c.bytes >= bytes {
 		return c.flush()
 	}
 	return nil
@@ -548,7 +570,7 @@ func (c *committer) flush() error {
 	}
 	touched := c.again // what an earlier run has done is perhaps not durable yet
 	for _, s := range group {
-		if s.fail != nil || s.Kind == stepAdopt {
+		if s.fail != nil || s.idle() {
 			continue
 		}
 		touched = true
@@ -559,6 +581,7 @@ func (c *committer) flush() error {
 		if err != nil {
 			c.stop(s, err)
 		}
+		c.rest()
 		if err := c.at("applied " + s.Kind); err != nil {
 			return err
 		}
@@ -587,6 +610,25 @@ func (c *committer) flush() error {
 	return c.at("finished")
 }
 
+// rest lets others run, if the commit is to be kind, for as long as it has worked since it did so last.
+func (c *committer) rest() {
+	if !c.o.Kind {
+		return
+	}
+	if worked := time.Since(c.worked); worked > kindSlice && !c.worked.IsZero() {
+		time.Sleep(min(worked, kindMost))
+	} else if !c.worked.IsZero() {
+		return
+	}
+	c.worked = time.Now()
+}
+
+// How long a kind commit works at a time, and rests at most.
+const (
+	kindSlice = 500 * time.Microsecond
+	kindMost  = 20 * time.Millisecond
+)
+
 // tell counts a step that was done.
 func (c *committer) tell(s *task) {
 	hidden := c.t.base.hides(string(s.To.Name))
@@ -610,7 +652,7 @@ func (c *committer) intend(group []*task) error {
 	var b deltalog.Batch
 	n := 0
 	for _, s := range group {
-		if s.fail != nil || s.Kind == stepAdopt {
+		if s.fail != nil || s.idle() {
 			continue
 		}
 		if s.Kind != stepMake {
@@ -632,7 +674,7 @@ func (c *committer) intend(group []*task) error {
 		return err
 	}
 	for _, s := range group {
-		if s.fail == nil && s.Kind != stepAdopt {
+		if s.fail == nil && !s.idle() {
 			c.t.applying.Store(s.Ino, true)
 		}
 	}

@@ -42,6 +42,7 @@ type commitRequest struct {
 	onConflict                 string
 	dropSnapshots, breakOthers bool
 	dryRun                     bool
+	kind                       bool // clients go on meanwhile
 }
 
 // commitLine is what "commit --json" and the control socket give: lines of progress, or of a dry run, and
@@ -194,7 +195,7 @@ func (ls *lines) commit(ctx context.Context, r commitRequest, tell func(commitLi
 	}
 	o := billyfs.CommitOptions{
 		Paths: r.paths, Ignore: append(append([]string{}, alwaysIgnored...), r.ignore...),
-		OnConflict: billyfs.ConflictPolicy(r.onConflict), DropSnapshots: r.dropSnapshots,
+		OnConflict: billyfs.ConflictPolicy(r.onConflict), Kind: r.kind, DropSnapshots: r.dropSnapshots,
 		Progress: func(p billyfs.CommitProgress) { _ = tell(commitLine{Progress: &p}) }, // who does not listen any more
 	}
 	if r.dryRun {
@@ -255,7 +256,7 @@ func handleCommit(w http.ResponseWriter, r *http.Request, e *export) {
 	q := r.URL.Query()
 	req := commitRequest{
 		paths: q["path"], ignore: q["ignore"], onConflict: q.Get("on-conflict"),
-		dropSnapshots: q.Has("drop-snapshots"), breakOthers: q.Has("break-others"), dryRun: q.Has("dry-run"),
+		dropSnapshots: q.Has("drop-snapshots"), breakOthers: q.Has("break-others"), dryRun: q.Has("dry-run"), kind: true,
 	}
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
