@@ -36,13 +36,16 @@ func (c *committer) finish(group []*task) error {
 	var inos []Ino
 	for _, s := range group {
 		inos = append(inos, s.Ino, s.Over, s.From.Parent, s.To.Parent)
-		if s.Ino == 0 {
-			continue
-		}
-		if _, st, err := c.t.base.stat(s.Ino, false); err == nil {
-			f.prints[s.Ino] = st.fingerprint()
-		} else if KindOf(err) != Stale {
-			return err
+		for _, o := range []struct {
+			ino  Ino
+			lost place
+		}{{s.Ino, s.From.place()}, {s.Over, s.To.place()}} {
+			if o.ino == 0 {
+				continue
+			}
+			if err := f.look(o.ino, o.lost); err != nil {
+				return err
+			}
 		}
 	}
 	f.set = c.t.lock(inos...)
@@ -73,9 +76,33 @@ func (c *committer) finish(group []*task) error {
 	c.t.base.settled(f.places, f.inos)
 	for _, s := range group {
 		c.t.applying.Delete(s.Ino)
+		c.t.applying.Delete(s.Over)
 	}
 	for _, fn := range f.after {
 		fn()
+	}
+	return nil
+}
+
+// look notes what the base says of an object; of one that is dead and has names left, by one of those.
+func (f *finisher) look(ino Ino, lost place) error {
+	b := f.t.base
+	_, st, err := b.stat(ino, false)
+	if err == nil {
+		f.prints[ino] = st.fingerprint()
+	}
+	if KindOf(err) != Stale || !f.isDead(ino) {
+		if KindOf(err) == Stale {
+			err = nil
+		}
+		return err
+	}
+	for _, at := range f.p.at[ino] {
+		if p, err := f.pathAt(at); at != lost && err == nil {
+			if fi, err := b.fs.Lstat(p); err == nil {
+				f.prints[ino] = statOf(fi).fingerprint()
+			}
+		}
 	}
 	return nil
 }
@@ -229,8 +256,12 @@ func (f *finisher) vacated(ino Ino, at place) {
 
 // goneIfLast drops the record of a dead object that has lost its last name in the base.
 func (f *finisher) goneIfLast(ino Ino, at place) {
+	r, ok := f.p.changes.inodes[ino]
 	for _, q := range f.p.at[ino] {
 		if q != at {
+			if ok {
+				f.based(ino, &r)
+			}
 			return
 		}
 	}
@@ -385,6 +416,7 @@ func (t *Tree) findUnfinished() error {
 	for i := range open {
 		s := &open[i]
 		t.applying.Store(s.Ino, true)
+		t.applying.Store(s.Over, true)
 		if err := t.findStep(s); err != nil {
 			return err
 		}

@@ -676,6 +676,7 @@ func (c *committer) intend(group []*task) error {
 	for _, s := range group {
 		if s.fail == nil && !s.idle() {
 			c.t.applying.Store(s.Ino, true)
+			c.t.applying.Store(s.Over, true)
 		}
 	}
 	return nil

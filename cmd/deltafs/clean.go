@@ -136,20 +136,5 @@ func handleClean(w http.ResponseWriter, r *http.Request, e *export) {
 // clean asks the server to clean.
 func (r *remote) clean(ctx context.Context, dead float64, tell func(cleaned) error) error {
 	path := "/v1/clean?dead=" + url.QueryEscape(strconv.FormatFloat(dead, 'g', -1, 64))
-	return r.call(ctx, http.MethodPost, path, func(body io.Reader) error {
-		for dec := json.NewDecoder(body); ; {
-			var c cleaned
-			switch err := dec.Decode(&c); {
-			case errors.Is(err, io.EOF):
-				return io.ErrUnexpectedEOF
-			case err != nil:
-				return err
-			case c.Error != "":
-				return errors.New(c.Error)
-			}
-			if err := tell(c); err != nil || c.End {
-				return err
-			}
-		}
-	})
+	return r.call(ctx, http.MethodPost, path, func(body io.Reader) error { return eachLine(body, tell) })
 }

@@ -285,20 +285,5 @@ func (r *remote) commit(ctx context.Context, req commitRequest, tell func(commit
 			q.Set(name, "")
 		}
 	}
-	return r.call(ctx, http.MethodPost, "/v1/commit?"+q.Encode(), func(body io.Reader) error {
-		for dec := json.NewDecoder(body); ; {
-			var l commitLine
-			switch err := dec.Decode(&l); {
-			case errors.Is(err, io.EOF):
-				return io.ErrUnexpectedEOF
-			case err != nil:
-				return err
-			case l.Error != "":
-				return errors.New(l.Error)
-			}
-			if err := tell(l); err != nil || l.End {
-				return err
-			}
-		}
-	})
+	return r.call(ctx, http.MethodPost, "/v1/commit?"+q.Encode(), func(body io.Reader) error { return eachLine(body, tell) })
 }

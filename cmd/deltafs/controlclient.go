@@ -133,6 +133,32 @@ func (r *remote) status(ctx context.Context, fork string, fn func(change) error)
 	})
 }
 
+// eachLine calls fn for each line of a reply that is one object a line, until one says that it is the
+// last. One that says an error is not for fn to see.
+func eachLine[T any](body io.Reader, fn func(T) error) error {
+	for dec := json.NewDecoder(body); ; {
+		var raw json.RawMessage
+		var end statusEnd
+		var line T
+		err := dec.Decode(&raw)
+		if errors.Is(err, io.EOF) {
+			return io.ErrUnexpectedEOF
+		}
+		if err == nil {
+			err = errors.Join(json.Unmarshal(raw, &end), json.Unmarshal(raw, &line))
+		}
+		if err == nil && end.Error != "" {
+			err = errors.New(end.Error)
+		}
+		if err == nil {
+			err = fn(line)
+		}
+		if err != nil || end.End {
+			return err
+		}
+	}
+}
+
 // stop tells the server to end; it returns before it has.
 func (r *remote) stop(ctx context.Context) error {
 	return r.call(ctx, http.MethodPost, "/v1/stop", func(io.Reader) error { return nil })
