@@ -4,7 +4,7 @@ mkdir -p /mnt/s96 /mnt/b24 && mount -t tmpfs -o size=96m none /mnt/s96 && mount 
 make_disk /dev/ubdb
 B=/mnt/disk/base
 mkdir -p "$B"
-n=$((SOAK > 1 ? 64 : 14)) # files of 16 MiB: a GiB in a soak
+n=$((SOAK > 1 ? 64 : 8)) # files of 16 MiB: a GiB in a soak
 export n B
 FLAGS=--commit-when-full serve "$B" /mnt/s96/store 2049 && mount_nfs 2049 || { echo "FAIL mount"; finish; }
 LIMIT=600
