@@ -16,7 +16,7 @@ here sound 'deltafs fsck /mnt/s96/store'
 
 # The base has no room: what was taken stays in the delta, and goes on when there is some.
 FLAGS="--limit 48MiB --commit-when-full" serve /mnt/b24 /tmp/st 2049 && mount_nfs 2049 || { echo "FAIL mount"; finish; }
-check no-room-anywhere 'i=0; while test $i -lt 40; do i=$((i + 1)); yes "part $i" | head -c $((4 << 20)) > w && dd if=w of=p$i bs=1M conv=fsync status=none 2> /tmp/err && echo $i >> /tmp/synced || break; done; rm -f w; tail -1 /tmp/synced; test $i -lt 40 && grep -q "No space left" /tmp/err'
+check no-room-anywhere 'i=0; while test $i -lt 40; do i=$((i + 1)); yes "part $i" 2> /dev/null | head -c $((4 << 20)) > /tmp/w && dd if=/tmp/w of=p$i bs=1M conv=fsync status=none 2> /tmp/err && echo $i >> /tmp/synced || break; done; tail -1 /tmp/synced; test $i -lt 40 && grep -q "No space left" /tmp/err'
 check all-of-it-is-there 'drop; for i in $(cat /tmp/synced); do yes "part $i" | head -c $((4 << 20)) | cmp - p$i || exit; done'
 check removing-works 'rm -f p$(($(tail -1 /tmp/synced) + 1)); sync'
 here room-is-made 'mount -o remount,size=400m /mnt/b24'
