@@ -219,9 +219,9 @@ func (t *Tree) Commit(o CommitOptions) (Committed, error) {
 	dropped := done.Dropped
 	done, err = t.run(o, false)
 	done.Dropped = dropped
-	if err == nil && o.OnConflict == ConflictBase && len(conflicts) > 0 {
+	if conflicts = append(conflicts, done.Conflicts...); err == nil && o.OnConflict == ConflictBase && len(conflicts) > 0 {
 		var paths []string
-		for _, c := range append(conflicts, done.Conflicts...) {
+		for _, c := range conflicts {
 			paths = append(paths, c.Path)
 		}
 		if _, err = t.DiscardPaths(paths); KindOf(err) == NotExist { // what it was has gone since
@@ -325,7 +325,7 @@ func (t *Tree) freezeFor(o CommitOptions) error {
 	return nil
 }
 
-// header reads what begin has noted.
+// header reads what freezeFor has noted.
 func (t *Tree) header() (h header, err error) {
 	var text string
 	err = t.store.EachNote(func(key Ino, s string) bool {

@@ -1,6 +1,7 @@
 package billyfs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -278,7 +279,7 @@ func (c *committer) apply(s *task) error {
 		do = func() error { return c.link(src, dst, s) }
 	}
 	return c.inDir(to.parent, func() error {
-		return c.inDir(cmpIno(s.From.Parent, to.parent), func() error {
+		return c.inDir(cmp.Or(s.From.Parent, to.parent), func() error {
 			return b.change(do, func() {
 				if s.Over != 0 {
 					c.goneLocked(s.Over)
@@ -287,13 +288,6 @@ func (c *committer) apply(s *task) error {
 			})
 		})
 	})
-}
-
-func cmpIno(a, b Ino) Ino {
-	if a != 0 {
-		return a
-	}
-	return b
 }
 
 func originAt(s *task, at place) deltalog.Origin {

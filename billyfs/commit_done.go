@@ -55,8 +55,11 @@ func (c *committer) finish(group []*task) error {
 		if !s.idle() && s.Ino != 0 {
 			f.b.DropNote(s.Ino)
 		}
-		if s.fail == nil {
+		switch r, ok := c.p.changes.inodes[s.Ino]; {
+		case s.fail == nil:
 			f.step(s)
+		case s.Kind == stepWrite && ok: // some of it may have been done, and is no change of somebody else's
+			f.based(s.Ino, &r)
 		}
 	}
 	f.forgotten()

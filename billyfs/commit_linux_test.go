@@ -13,7 +13,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
@@ -655,4 +657,33 @@ func TestPinsAreBounded(t *testing.T) {
 	r.Tree.Close()
 	r.open()
 	compareTrees(t, "another process", portraitOf(t, r.Tree), want)
+}
+
+// moody is a base that does not set times.
+type moody struct{ Writer }
+
+func (moody) Chtimes(string, time.Time, time.Time) error { return syscall.EINVAL }
+
+// TestCommitThatFailsHalfway writes a file in place and cannot finish it: that the base has changed is its own doing,
+// so the file reads as before, and the next commit is not refused.
+func TestCommitThatFailsHalfway(t *testing.T) {
+	base := t.TempDir()
+	populate(t, base)
+	r := openOver(t, base, t.TempDir()+"/s", smallSegment)
+	defer r.close()
+	write("d/f", "ours")(t, r)
+	want := portraitOf(t, r.Tree)
+	w := writer(t, base)
+	done, err := r.Commit(CommitOptions{Base: moody{w}, Paths: []string{"d/f"}})
+	must(t, err)
+	if len(done.Conflicts) != 1 || done.Conflicts[0].Path != "d/f" {
+		t.Fatalf("conflicts: %v", done.Conflicts)
+	}
+	compareTrees(t, "after a commit that failed halfway", portraitOf(t, r.Tree), want)
+	r.reopen(false)
+	compareTrees(t, "another process", portraitOf(t, r.Tree), want)
+	if done, err = r.Tree.Commit(CommitOptions{Base: w}); err != nil || len(done.Conflicts) > 0 {
+		t.Fatalf("the next commit: %v, %v", err, done.Conflicts)
+	}
+	compareTrees(t, "the base", portrait(t, base), want)
 }

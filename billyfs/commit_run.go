@@ -74,7 +74,6 @@ type committer struct {
 	p      *plan
 	frozen []deltalog.LayerID // that changes are taken out of, topmost first
 	top    deltalog.LayerID
-	force  bool
 	again  bool // it was cut short
 	done   Committed
 	kept   map[string]string
@@ -104,8 +103,7 @@ func (c *committer) run() (err error) {
 	if c.p, err = t.makePlan(c.top, c.o.Paths, ignore, c.again); err != nil {
 		return err
 	}
-	c.force = c.o.OnConflict == ConflictDelta
-	if _, err = c.p.check(c.force); err != nil {
+	if _, err = c.p.check(c.o.OnConflict == ConflictDelta); err != nil {
 		return err
 	}
 	c.done.Also = sortedKeys(c.p.also)

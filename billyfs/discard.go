@@ -238,7 +238,7 @@ func (d *discarding) left(b *deltalog.Batch, ino Ino, r *deltalog.Inode) bool {
 
 // AcceptBase takes the base as it is now under what was changed at some paths: data of the delta lies over
 // the file that the base has now, and what the delta has removed or replaced stays so. It is durable when
-// it returns. NotExist: nothing was changed there, or the base has nothing there that ours could lie over.
+// it returns, the paths that were in conflict. Stale: the base has nothing there any more that ours could lie over.
 func (t *Tree) AcceptBase(paths []string) ([]string, error) {
 	const op = "accept-base"
 	if err := t.changeable(op, paths[0]); err != nil {

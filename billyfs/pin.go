@@ -199,7 +199,7 @@ func (b *base) hides(name string) bool {
 	return b.hidden != "" && strings.HasPrefix(name, b.hidden)
 }
 
-// pinnedDirs calls fn for all objects that a commit has made or moved.
+// pinnedObjects calls fn for all objects that a commit has made or moved.
 func (b *base) pinnedObjects(fn func(ino Ino, home deltalog.Home) error) error {
 	if !b.pinned.Load() {
 		return nil
