@@ -50,7 +50,7 @@ func newRoot(u *ui) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &fault{Err: err, Code: exitUsage, Hint: c.CommandPath() + " --help"}
 	})
-	root.AddCommand(newServe(u), newMount(u), newUmount(u), newTry(u), newInfo(u), newStatus(u), newDiff(u), newTop(u), newExport(u),
+	root.AddCommand(newServe(u), newMount(u), newUmount(u), newTry(u), newInfo(u), newStatus(u), newDiff(u), newTop(u), newExport(u), newBench(u),
 		newCommit(u), newDiscard(u), newAcceptBase(u), newList(u), newClean(u), newFsck(u), newDump(u), newVersion(u), newExitCodes())
 	root.AddCommand(newVerbs(u)...)
 	return root

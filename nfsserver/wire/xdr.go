@@ -30,6 +30,9 @@ func appender(b []byte) XDR { return XDR{b: b, mode: appending} }
 // OK tells whether all that was read was there and had a meaning.
 func (x *XDR) OK() bool { return !x.bad }
 
+// Rest returns what has not been read, in place.
+func (x *XDR) Rest() []byte { return x.b }
+
 // fail makes all that follows fail too.
 func (x *XDR) fail() { x.bad, x.b = true, nil }
 
