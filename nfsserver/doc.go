@@ -13,8 +13,9 @@
 //
 //  1. When a connection is opened, client.go finds out who it is from: admit.
 //     Whoever is not allowed is disconnected.
-//  2. rpc reads a record. Inline (server.go) says which calls are so cheap that
-//     they are answered on the spot; the others run at the same time.
+//  2. rpc reads a record. Class (server.go) says what is known to wait, for a
+//     disk or with much data: that runs on a goroutine of its own. The others are
+//     answered on the spot, so long as calls of their procedure are fast.
 //  3. call.go parses the header, checks program, version and procedure, and takes
 //     the caller from the credentials and from what is known of the connection.
 //  4. A call that must not be carried out twice is looked up in the

@@ -208,7 +208,7 @@ func TestPortmap(t *testing.T) {
 // friendly is a portmapper that takes orders.
 type friendly struct{ set, unset []wire.Mapping }
 
-func (*friendly) Inline([]byte) bool { return true }
+func (*friendly) Class([]byte) int { return 0 }
 
 func (f *friendly) Call(_ context.Context, _ *rpc.Conn, rec, b []byte) ([]byte, error) {
 	var k wire.Call

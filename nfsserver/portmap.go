@@ -49,8 +49,8 @@ func (p *Portmap) ServePacket(ctx context.Context, c net.PacketConn) error {
 	return p.rpc.ServePacket(ctx, c)
 }
 
-// Inline implements rpc.Handler: all calls are cheap.
-func (p *Portmap) Inline([]byte) bool { return true }
+// Class implements rpc.Handler: all calls are cheap.
+func (p *Portmap) Class([]byte) int { return 0 }
 
 // Call implements rpc.Handler.
 func (p *Portmap) Call(_ context.Context, _ *rpc.Conn, record, b []byte) ([]byte, error) {

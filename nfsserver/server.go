@@ -147,18 +147,25 @@ func (s *Server) writeVerifier() (v [8]byte) {
 	return v
 }
 
-// Inline implements rpc.Handler: it tells which calls are so cheap that they need no
-// goroutine of their own.
-func (s *Server) Inline(record []byte) bool {
+// smallData is up to how many bytes of data a READ or WRITE is as fast as other calls.
+const smallData = 64 << 10
+
+// Class implements rpc.Handler: a class for each procedure of NFS. Calls that sync, and
+// those with much data, are not for the connection's reader, nor are listings.
+func (s *Server) Class(record []byte) int {
 	prog, proc := wire.Peek(record)
-	if prog != wire.ProgNFS {
-		return false
+	if prog != wire.ProgNFS || proc > wire.ProcCommit {
+		return rpc.Waits
 	}
 	switch proc {
-	case wire.ProcNull, wire.ProcGetattr, wire.ProcAccess, wire.ProcFsinfo, wire.ProcPathconf:
-		return true
+	case wire.ProcCommit, wire.ProcReaddir, wire.ProcReaddirplus:
+		return rpc.Waits
+	case wire.ProcRead, wire.ProcWrite:
+		if count, stable := wire.PeekRange(record); count > smallData || stable != wire.Unstable && proc == wire.ProcWrite {
+			return rpc.Waits
+		}
 	}
-	return false
+	return int(proc)
 }
 
 // Call implements rpc.Handler.

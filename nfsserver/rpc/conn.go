@@ -35,6 +35,8 @@ type Conn struct {
 	calls sync.WaitGroup // those
 	used  atomic.Int64   // when it was last heard of, in nanoseconds
 	busy  atomic.Int32   // calls that are carried out
+	turn  atomic.Int64   // when the reader began the call that it carries out itself, see now; 0: none
+	now   int64          // of the reader: when its last call ended, if nothing was waited for since
 
 	mu        sync.Mutex
 	out       [][]byte // replies that nobody has begun to write
@@ -76,13 +78,26 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// serve reads calls until the connection ends, and returns when nothing of it
-// is left.
-func (c *Conn) serve(ctx context.Context) {
-	err := c.open()
-	if err == nil {
-		err = c.read(ctx)
+// serve begins a connection and reads calls until it ends, or until another goroutine
+// does that.
+func (c *Conn) serve() {
+	if err := c.open(); err != nil {
+		c.finish(err)
+		return
 	}
+	c.readOn()
+}
+
+// readOn reads calls until the connection ends, and returns when nothing of it is left;
+// or until another goroutine has taken over.
+func (c *Conn) readOn() {
+	if err := c.read(c.of.ctx); !errors.Is(err, errTakenOver) {
+		c.finish(err)
+	}
+}
+
+// finish waits for the calls in flight and ends the connection.
+func (c *Conn) finish(err error) {
 	c.calls.Wait()
 	c.flush()
 	err = c.end(err)
@@ -92,6 +107,7 @@ func (c *Conn) serve(ctx context.Context) {
 	default:
 		c.s.warn("connection closed", "peer", c.peer, "error", err)
 	}
+	c.s.ended(c)
 }
 
 // open asks who is there.
@@ -129,34 +145,81 @@ func (c *Conn) dropLocked() {
 	c.room.Broadcast()
 }
 
+// errTakenOver tells a reader that another one has taken its place.
+var errTakenOver = errors.New("another goroutine reads on")
+
 // read takes calls until there are no more.
 func (c *Conn) read(ctx context.Context) error {
+	c.now = 0
 	for {
 		if !buffered(c.r) {
 			c.flush()
 			if err := c.wait(); err != nil {
 				return err
 			}
+			c.now = 0
 		}
 		rec, err := readRecord(c.r, c.s.o.MaxRecord)
 		if err != nil {
 			return err
 		}
 		c.s.stats.calls.Add(1)
-		if c.s.h.Inline(rec) {
-			c.call(ctx, rec, false)
-		} else {
+		class := c.s.h.Class(rec)
+		if class == Waits || c.s.slow[class].Load() > 0 {
 			c.enter()
 			c.calls.Add(1)
-			go func() {
-				defer c.leave()
-				c.call(ctx, rec, true)
-			}()
+			c.of.spawn(job{c, rec, class})
+			c.now = 0
+		} else if !c.here(ctx, rec, class) {
+			return errTakenOver
 		}
 		if err := c.waitForRoom(); err != nil {
 			return err
 		}
 	}
+}
+
+// here carries a call out on the reader's goroutine. It is false if that took so long
+// that another one has become the reader: the call has had a slot since.
+func (c *Conn) here(ctx context.Context, rec []byte, class int) bool {
+	if c.now == 0 {
+		c.now = now()
+	}
+	began := c.now
+	c.turn.Store(began)
+	c.s.watched()
+	c.call(ctx, rec, false)
+	if !c.turn.CompareAndSwap(began, 0) {
+		c.s.took(class, slowCall)
+		c.flush()
+		c.leave()
+		return false
+	}
+	c.now = now()
+	c.s.took(class, c.now-began)
+	return true
+}
+
+// takeOver lets another goroutine read on while the reader is in the call that it began
+// then, unless there are too many calls in flight.
+func (c *Conn) takeOver(began int64) {
+	select {
+	case c.slots <- struct{}{}:
+	default:
+		return
+	}
+	select {
+	case c.s.slots <- struct{}{}:
+	default:
+		<-c.slots
+		return
+	}
+	c.calls.Add(1)
+	if !c.turn.CompareAndSwap(began, 0) {
+		c.leave()
+		return
+	}
+	go c.readOn()
 }
 
 // enter waits until one call more may be carried out.

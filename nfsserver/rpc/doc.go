@@ -11,11 +11,13 @@
 // claims is checked before memory is taken, and of a large one the memory is
 // taken once the first 32 KiB are there.
 //
-// A call that the handler says is cheap is answered right there, in order. Any
-// other gets a goroutine, so long as there are fewer than ConnCalls of the
-// connection and MaxCalls of the server; then the reader waits, and TCP makes
-// the client wait. Replies leave in the order in which they are ready: the xid
-// in them says which call they answer.
+// The reader carries out a call itself, so long as calls of its class are fast:
+// see dispatch.go. Any other goes to a worker, so long as there are fewer than
+// ConnCalls of the connection and MaxCalls of the server; then the reader waits,
+// and TCP makes the client wait. Where the reader stays in a call, another
+// goroutine becomes the reader, and the call counts as one of those. Replies
+// leave in the order in which they are ready: the xid in them says which call
+// they answer.
 //
 // The handler appends its reply behind room for the record mark, in a buffer of
 // the pool too. A reply is queued; whoever queues one and finds nobody writing,

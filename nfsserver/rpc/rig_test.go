@@ -27,10 +27,16 @@ const (
 	fails    = 'e'
 	silent   = 'n'
 	waits    = 'w'
+	stays    = 's' // as waits, but the reader does not know it
 	big      = 'b' // the reply is 1 MiB of the second byte
 )
 
-func (e *echo) Inline(rec []byte) bool { return len(rec) > 0 && rec[0] == inline }
+func (e *echo) Class(rec []byte) int {
+	if len(rec) > 0 && (rec[0] == inline || rec[0] == stays) {
+		return int(rec[0]) % Classes
+	}
+	return Waits
+}
 
 func (e *echo) Call(ctx context.Context, _ *Conn, rec, reply []byte) ([]byte, error) {
 	if len(rec) == 0 {
@@ -43,7 +49,7 @@ func (e *echo) Call(ctx context.Context, _ *Conn, rec, reply []byte) ([]byte, er
 		return reply, errors.New("as it was told to")
 	case silent:
 		return reply, nil
-	case waits:
+	case waits, stays:
 		e.blocked <- struct{}{}
 		select {
 		case <-e.release:

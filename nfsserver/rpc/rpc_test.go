@@ -145,6 +145,69 @@ func TestOutOfOrder(t *testing.T) {
 	r.want(c, []byte("w1"))
 }
 
+// TestReaderStays: a call that was thought to be fast and is not holds up nobody for
+// long either, however often that happens, and none of its like is carried out by the
+// reader for a while.
+func TestReaderStays(t *testing.T) {
+	r := newRig(t, Options{})
+	for range 3 {
+		c := r.dial()
+		r.send(c, append(record([]byte("s1")), record([]byte("i2"))...))
+		<-r.e.blocked
+		r.want(c, []byte("i2"))
+		r.send(c, append(record([]byte("g3")), record([]byte("s4"))...))
+		r.want(c, []byte("g3"))
+		<-r.e.blocked
+		r.e.release <- struct{}{}
+		r.e.release <- struct{}{}
+		got := map[string]bool{}
+		for range 2 {
+			rec, err := ReadRecord(c, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[string(rec)] = true
+		}
+		if !got["s1"] || !got["s4"] {
+			t.Fatalf("replies %v", got)
+		}
+		if r.slow[stays%Classes].Load() == 0 {
+			t.Error("a call that took long is thought to be fast")
+		}
+		for range slowCalls { // they are fast again
+			r.send(c, record([]byte("s5")))
+			<-r.e.blocked
+			r.e.release <- struct{}{}
+			r.want(c, []byte("s5"))
+		}
+		c.Close()
+	}
+}
+
+// TestReaderStaysForGood: where as many calls wait as may, nobody takes the reader's
+// place; they all get their replies when it ends.
+func TestReaderStaysForGood(t *testing.T) {
+	r := newRig(t, Options{ConnCalls: 2})
+	c := r.dial()
+	for i := range 6 {
+		r.send(c, record(fmt.Appendf(nil, "s%d", i)))
+	}
+	for range 2 {
+		<-r.e.blocked
+	}
+	for range 6 {
+		r.e.release <- struct{}{}
+	}
+	for range 4 {
+		<-r.e.blocked
+	}
+	for range 6 {
+		if _, err := ReadRecord(c, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestBounds: no more calls are carried out at once than there may be, and those
 // beyond wait and are not lost.
 func TestBounds(t *testing.T) {

@@ -12,15 +12,22 @@ import (
 
 // Handler answers calls. Its methods are called concurrently.
 type Handler interface {
-	// Inline tells whether a call is so cheap that it is answered on the
-	// goroutine that reads, in order.
-	Inline(record []byte) bool
+	// Class says what kind of call a record is: [Waits], or a number below
+	// [Classes] for calls that take about as long as each other.
+	Class(record []byte) int
 	// Call appends the reply to a record to reply, or nothing if there is to be
 	// no answer, and returns it. An error closes the connection. The record
 	// may not be used after Call has returned, nor reply. ctx ends when the
 	// server will not wait any longer.
 	Call(ctx context.Context, c *Conn, record, reply []byte) ([]byte, error)
 }
+
+// Waits is the class of calls that wait for something, such as a disk, or that
+// work for long: each gets a goroutine. Classes is above all others.
+const (
+	Waits   = -1
+	Classes = 32
+)
 
 // Options of a server; zero values mean what is said.
 type Options struct {
@@ -69,6 +76,9 @@ type Server struct {
 	slots chan struct{} // one for each call on a goroutine
 	stats struct{ calls, sent, refused atomic.Int64 }
 
+	slow     [Classes]atomic.Int32 // how many more calls of a class get a goroutine
+	watching atomic.Bool           // that readers do not stay in a call
+
 	warned atomic.Int64 // when the last warning was logged, in nanoseconds
 	hidden atomic.Int64 // warnings since
 
@@ -77,7 +87,12 @@ type Server struct {
 }
 
 // serving is one call of Serve.
-type serving struct{ wg sync.WaitGroup }
+type serving struct {
+	ctx  context.Context // of calls
+	wg   sync.WaitGroup  // connections
+	jobs chan job        // for the workers that have nothing to do
+	idle atomic.Int32    // those
+}
 
 // New returns a server.
 func New(h Handler, o Options) *Server {
@@ -109,12 +124,13 @@ func (s *Server) Stats() Stats {
 // Drain at most, and closes l. It returns nil then, or the error with which l
 // ended.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	of := new(serving)
 	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	of := &serving{ctx: calls, jobs: make(chan job)}
+	defer close(of.jobs) // no connection is left
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	err := s.accept(ctx, calls, l, of)
+	err := s.accept(ctx, l, of)
 	_ = l.Close()
 	s.drain(of, cancel)
 	if ctx.Err() != nil {
@@ -125,7 +141,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 
 // accept takes connections until the listener is closed. An error that may
 // pass, such as that there are too many descriptors, is waited out.
-func (s *Server) accept(ctx, calls context.Context, l net.Listener, of *serving) error {
+func (s *Server) accept(ctx context.Context, l net.Listener, of *serving) error {
 	const shortest, longest = 5 * time.Millisecond, time.Second
 	pause := shortest
 	for {
@@ -133,7 +149,7 @@ func (s *Server) accept(ctx, calls context.Context, l net.Listener, of *serving)
 		switch {
 		case err == nil:
 			pause = shortest
-			s.start(calls, nc, of)
+			s.start(nc, of)
 			continue
 		case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 			return err
@@ -149,7 +165,7 @@ func (s *Server) accept(ctx, calls context.Context, l net.Listener, of *serving)
 }
 
 // start serves a connection, if need be in place of one that is idle.
-func (s *Server) start(calls context.Context, nc net.Conn, of *serving) {
+func (s *Server) start(nc net.Conn, of *serving) {
 	c := s.newConn(nc, of)
 	s.mu.Lock()
 	var old *Conn
@@ -173,13 +189,15 @@ func (s *Server) start(calls context.Context, nc net.Conn, of *serving) {
 		}
 		_ = old.conn.Close()
 	}
-	go func() {
-		defer of.wg.Done()
-		c.serve(calls)
-		s.mu.Lock()
-		delete(s.conns, c)
-		s.mu.Unlock()
-	}()
+	go c.serve()
+}
+
+// ended forgets a connection of which nothing is left.
+func (s *Server) ended(c *Conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	c.of.wg.Done()
 }
 
 // idlestLocked returns the connection that is silent for the longest time.

@@ -121,6 +121,37 @@ func Peek(rec []byte) (prog, proc uint32) {
 	return binary.BigEndian.Uint32(rec[12:]), binary.BigEndian.Uint32(rec[20:])
 }
 
+// PeekRange returns the count of a record that may be a READ or a WRITE, and what
+// stands behind it, where a WRITE says how durable it is to be.
+func PeekRange(rec []byte) (count uint32, stable Stable) {
+	at := 24
+	for range 2 { // credentials, verifier: a flavour and a length in front
+		if len(rec) < at+8 {
+			return 0, 0
+		}
+		n := binary.BigEndian.Uint32(rec[at+4:])
+		if n > maxAuth {
+			return 0, 0
+		}
+		at += 8 + padded(int(n))
+	}
+	if len(rec) < at+4 {
+		return 0, 0
+	}
+	n := binary.BigEndian.Uint32(rec[at:])
+	if n > maxHandle {
+		return 0, 0
+	}
+	at += 4 + padded(int(n)) + 8
+	if len(rec) >= at+4 {
+		count = binary.BigEndian.Uint32(rec[at:])
+	}
+	if len(rec) >= at+8 {
+		stable = Stable(binary.BigEndian.Uint32(rec[at+4:]))
+	}
+	return count, stable
+}
+
 // ParseCall reads the header of a call into c and returns the arguments, in
 // place.
 func ParseCall(rec []byte, c *Call) (args []byte, f Fault) {
