@@ -35,9 +35,9 @@ func (e extent) clip(from, to uint64) (extent, bool) {
 
 const (
 	extentSize   = 32
-	regionSize   = 4 << 20 // bytes of a file whose extents may share a chunk
-	chunkMax     = 4 << 10 // bytes of a chunk's value, trailer included
-	chunkExtents = (chunkMax - trailerSize) / extentSize
+	regionSize   = 4 << 20       // bytes of a file whose extents may share a chunk
+	chunkMax     = 4 << 10       // bytes of a chunk's value, trailer included
+	chunkExtents = 31            // that are put into one: to change one of them all are written
 	maxFile      = math.MaxInt64 // no extent ends behind it
 )
 

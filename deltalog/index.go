@@ -36,6 +36,8 @@ type index struct {
 
 	tree atomic.Pointer[layerTree] // what the layer table says
 
+	scratch [2][]extent // of insertExtent
+
 	flushing sync.Mutex // one flush; taken before mu
 	sums     bucketSums // of the database; under flushing
 }

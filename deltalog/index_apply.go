@@ -91,11 +91,15 @@ func (x *index) put(t table, key, val []byte, lsn LSN) error {
 // setLocked enters a pair in the place of the value old, nil if there is none, and
 // counts what is live.
 func (x *index) setLocked(t table, it item, old []byte) {
-	if old != nil {
+	now := it.val
+	if t == tableExtent { // most of a chunk stays as it was
+		old, now = differ(old, now)
+	}
+	if len(old) > 0 {
 		x.alive.subValue(t, old)
 	}
-	if it.val != nil {
-		x.alive.addValue(t, it.val)
+	if len(now) > 0 {
+		x.alive.addValue(t, now)
 	}
 	x.mem.set(t, it)
 }
@@ -118,6 +122,18 @@ func (x *index) applyData(f *frame, at loc) error {
 	return nil
 }
 
+// differ leaves out of two chunks the extents at both ends that they have in common.
+func differ(a, b []byte) (_, _ []byte) {
+	same := func(x, y []byte) bool { return string(x[:extentSize]) == string(y[:extentSize]) }
+	for len(a) > 0 && len(b) > 0 && same(a, b) {
+		a, b = a[extentSize:], b[extentSize:]
+	}
+	for len(a) > 0 && len(b) > 0 && same(a[len(a)-extentSize:], b[len(b)-extentSize:]) {
+		a, b = a[:len(a)-extentSize], b[:len(b)-extentSize]
+	}
+	return a, b
+}
+
 // insertExtent rewrites the chunks that e, which lies in one region, meets.
 func (x *index) insertExtent(l LayerID, ino Ino, e extent) error {
 	chunks, err := x.chunks(l, ino, e.off, e.end())
@@ -130,11 +146,12 @@ func (x *index) insertExtent(l LayerID, ino Ino, e extent) error {
 			start = first
 		}
 	}
-	var old []extent
+	old := x.scratch[0][:0]
 	for _, c := range chunks {
 		old = appendChunk(old, c.val)
 	}
-	es := insert(make([]extent, 0, len(old)+2), old, e)
+	es := insert(x.scratch[1][:0], old, e)
+	x.scratch[0], x.scratch[1] = old, es
 	grown := e.off >= es[len(es)-1].off
 	x.replaceChunks(l, ino, start, chunks, pack(es, grown))
 	return nil
@@ -160,23 +177,24 @@ func (x *index) chunks(l LayerID, ino Ino, from, to uint64) ([]pair, error) {
 }
 
 // replaceChunks puts new chunks in the place of old ones. The first begins at
-// start, the others at their first extents.
+// start, the others at their first extents. What was old is not to be used any more.
 func (x *index) replaceChunks(l LayerID, ino Ino, start uint64, old []pair, chunks [][]extent) {
-	was := make(map[uint64][]byte, len(old))
-	for _, c := range old {
-		was[keyTail(c.key)] = c.val
-	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for i, es := range chunks {
 		if i > 0 {
 			start = es[0].off
 		}
-		x.setChunkLocked(keyOfExtent(l, ino, start), es, was[start])
-		delete(was, start)
+		var was []byte
+		if i := slices.IndexFunc(old, func(c pair) bool { return keyTail(c.key) == start }); i >= 0 {
+			was = old[i].val
+			old[i] = old[len(old)-1]
+			old = old[:len(old)-1]
+		}
+		x.setChunkLocked(keyOfExtent(l, ino, start), es, was)
 	}
-	for start, val := range was {
-		x.setChunkLocked(keyOfExtent(l, ino, start), nil, val)
+	for _, c := range old {
+		x.setChunkLocked(c.key, nil, c.val)
 		x.moved++
 	}
 }

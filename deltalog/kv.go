@@ -24,7 +24,7 @@ type kv interface {
 // kvTx is a transaction. put and del are for updates only.
 type kvTx interface {
 	get(t table, key []byte) []byte // nil: there is none
-	cursor(t table) kvCursor
+	cursor(t table) kvCursor        // of a view: one at a time, and get moves it
 	put(t table, key, val []byte) error
 	del(t table, key []byte) error
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,14 @@ const (
 type kvBolt struct {
 	db    *bbolt.DB
 	wrote atomic.Uint64 // bytes of pages
+
+	// Read transactions that nobody uses are kept, with their cursors, until the next
+	// update: to begin one takes longer than most looks into it. They must not be there
+	// while an update runs, which may have to wait until there are no readers.
+	mu       sync.Mutex
+	idle     []*boltReader
+	updates  int    // that run
+	snapshot uint64 // moves with each update
 }
 
 // openBolt opens dir/index.db, and makes it if it is missing: under a temporary
@@ -137,7 +146,7 @@ func isOSError(err error) bool {
 // runs in a goroutine where a fault cannot be caught, so all that it will touch
 // is touched before.
 func checkPages(tx kvTx) error {
-	t := tx.(boltTx)
+	t := tx.(*boltReader)
 	if st, err := os.Stat(t.tx.DB().Path()); err != nil {
 		return err
 	} else if st.Size() < t.tx.Size() {
@@ -176,12 +185,67 @@ func recoverDamage(err *error) {
 func (k *kvBolt) view(fn func(kvTx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer recoverDamage(&err)
-	return k.db.View(func(tx *bbolt.Tx) error { return fn(boltTx{tx}) })
+	r, err := k.reader()
+	if err != nil {
+		return err
+	}
+	whole := false
+	defer func() { k.giveBack(r, whole) }()
+	err = fn(r)
+	whole = err == nil
+	return err
+}
+
+// maxReaders is how many read transactions are kept.
+const maxReaders = 64
+
+// reader returns a read transaction of the newest state.
+func (k *kvBolt) reader() (*boltReader, error) {
+	k.mu.Lock()
+	if n := len(k.idle); n > 0 {
+		r := k.idle[n-1]
+		k.idle = k.idle[:n-1]
+		k.mu.Unlock()
+		return r, nil
+	}
+	snapshot := k.snapshot // what is read is of then, or newer
+	k.mu.Unlock()
+	tx, err := k.db.Begin(false)
+	return &boltReader{boltTx: boltTx{tx}, snapshot: snapshot}, err
+}
+
+// giveBack keeps a reader, or ends it.
+func (k *kvBolt) giveBack(r *boltReader, whole bool) {
+	k.mu.Lock()
+	keep := whole && k.updates == 0 && r.snapshot == k.snapshot && len(k.idle) < maxReaders
+	if keep {
+		k.idle = append(k.idle, r)
+	}
+	k.mu.Unlock()
+	if !keep {
+		_ = r.tx.Rollback() // of one that has only read
+	}
+}
+
+// dropReaders ends the readers that are kept; begin is 1 if none is to be kept from now
+// on, and -1 in the end.
+func (k *kvBolt) dropReaders(begin int) {
+	k.mu.Lock()
+	k.updates += begin
+	k.snapshot++
+	idle := k.idle
+	k.idle = nil
+	k.mu.Unlock()
+	for _, r := range idle {
+		_ = r.tx.Rollback() // as above
+	}
 }
 
 func (k *kvBolt) update(fn func(kvTx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer recoverDamage(&err)
+	k.dropReaders(1)
+	defer k.dropReaders(-1)
 	var stats func() bbolt.TxStats
 	err = k.db.Update(func(tx *bbolt.Tx) error {
 		stats = tx.Stats
@@ -204,7 +268,7 @@ func (k *kvBolt) update(fn func(kvTx) error) (err error) {
 // take no space.
 func (k *kvBolt) size() (n int64, err error) {
 	err = k.view(func(tx kvTx) error {
-		n = tx.(boltTx).tx.Size()
+		n = tx.(*boltReader).tx.Size()
 		return nil
 	})
 	return n, err
@@ -212,7 +276,10 @@ func (k *kvBolt) size() (n int64, err error) {
 
 func (k *kvBolt) written() uint64 { return k.wrote.Load() }
 
-func (k *kvBolt) close() error { return k.db.Close() }
+func (k *kvBolt) close() error {
+	k.dropReaders(1)
+	return k.db.Close()
+}
 
 type boltTx struct{ tx *bbolt.Tx }
 
@@ -223,6 +290,29 @@ func (t boltTx) get(n table, key []byte) []byte     { return t.bucket(n).Get(key
 func (t boltTx) put(n table, key, val []byte) error { return t.bucket(n).Put(key, val) }
 func (t boltTx) del(n table, key []byte) error      { return t.bucket(n).Delete(key) }
 func (t boltTx) cursor(n table) kvCursor            { return boltCursor{t.bucket(n).Cursor()} }
+
+// boltReader is a read transaction with its cursors: one for each table.
+type boltReader struct {
+	boltTx
+	snapshot uint64
+	cursors  [tables + 1]*bbolt.Cursor
+}
+
+func (r *boltReader) at(n table) *bbolt.Cursor {
+	if r.cursors[n] == nil {
+		r.cursors[n] = r.bucket(n).Cursor()
+	}
+	return r.cursors[n]
+}
+
+func (r *boltReader) get(n table, key []byte) []byte {
+	if k, v := r.at(n).Seek(key); string(k) == string(key) {
+		return v
+	}
+	return nil
+}
+
+func (r *boltReader) cursor(n table) kvCursor { return boltCursor{r.at(n)} }
 
 type boltCursor struct{ c *bbolt.Cursor }
 

@@ -165,7 +165,11 @@ func (s *Server) Class(record []byte) int {
 			return rpc.Waits
 		}
 	}
-	return int(proc)
+	switch proc {
+	case wire.ProcGetattr, wire.ProcLookup, wire.ProcAccess, wire.ProcReadlink, wire.ProcRead:
+		return int(proc) // what takes long waits for the base
+	}
+	return rpc.Patient + int(proc)
 }
 
 // Call implements rpc.Handler.

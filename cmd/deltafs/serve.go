@@ -148,6 +148,9 @@ func serve(ctx context.Context, u *ui, f serveFlags) error {
 	if err != nil {
 		return err
 	}
+	if os.Getenv("GOGC") == "" { // whoever sets it knows what he does
+		tuneGC()
+	}
 	s, err := f.open(log, u)
 	if err != nil {
 		return err

@@ -190,7 +190,7 @@ func (c *Conn) here(ctx context.Context, rec []byte, class int) bool {
 	c.s.watched()
 	c.call(ctx, rec, false)
 	if !c.turn.CompareAndSwap(began, 0) {
-		c.s.took(class, slowCall)
+		c.s.took(class, takeOverAfter)
 		c.flush()
 		c.leave()
 		return false

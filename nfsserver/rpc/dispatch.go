@@ -27,8 +27,11 @@ func (s *Server) took(class int, ns int64) {
 	if class == Waits {
 		return
 	}
-	slow := &s.slow[class]
-	if ns >= slowCall {
+	slow, limit := &s.slow[class], slowCall
+	if class >= Patient {
+		limit = takeOverAfter
+	}
+	if ns >= limit {
 		slow.Store(slowCalls)
 	} else if n := slow.Load(); n > 0 {
 		slow.CompareAndSwap(n, n-1) // or somebody else has

@@ -13,7 +13,8 @@ import (
 // Handler answers calls. Its methods are called concurrently.
 type Handler interface {
 	// Class says what kind of call a record is: [Waits], or a number below
-	// [Classes] for calls that take about as long as each other.
+	// [Classes] for calls that take about as long as each other. Those from
+	// [Patient] on may take a while, such as when they wait for each other.
 	Class(record []byte) int
 	// Call appends the reply to a record to reply, or nothing if there is to be
 	// no answer, and returns it. An error closes the connection. The record
@@ -26,7 +27,8 @@ type Handler interface {
 // work for long: each gets a goroutine. Classes is above all others.
 const (
 	Waits   = -1
-	Classes = 32
+	Patient = 32
+	Classes = 64
 )
 
 // Options of a server; zero values mean what is said.
