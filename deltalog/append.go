@@ -21,9 +21,10 @@ type head struct {
 	seg    *segment // held
 	off    int64    // where the next batch begins
 	chain  uint32
-	lsn    LSN  // of the last batch
-	closed bool // nothing more goes into seg
-	covers bool // the last batch covers the tail: see logBatch.covers
+	lsn    LSN   // of the last batch
+	zeroed int64 // up to where blocks of the file are known to be on the disk: see zeroAheadLocked
+	closed bool  // nothing more goes into seg
+	covers bool  // the last batch covers the tail: see logBatch.covers
 	inos   map[sealKey]LSN
 	ctl    Batch // for the store's own batches
 	scrap  frame // of apply: one for all, so that none is allocated
@@ -47,7 +48,7 @@ func (h *head) note(f *frame) {
 
 // begun resets what belongs to one segment.
 func (h *head) begun(seg *segment) {
-	h.seg, h.off, h.closed = seg, segHeaderSize, false
+	h.seg, h.off, h.zeroed, h.closed = seg, segHeaderSize, 0, false
 	if h.inos == nil {
 		h.inos = map[sealKey]LSN{}
 	}
@@ -181,6 +182,7 @@ func (s *Store) appendLocked(b *Batch, reserve int64) (LSN, error) {
 	}
 	h.off += int64(b.space())
 	s.sync.appended(s.segs, h.seg, h.lsn, b.space())
+	s.zeroAheadLocked()
 	return h.lsn, nil
 }
 
@@ -376,8 +378,41 @@ func (s *Store) beginLocked(hdr segHeader) error {
 	}
 	s.segs.release(s.head.seg)
 	s.head.begun(seg)
+	if s.segs.reused(hdr.id) {
+		s.head.zeroed = s.segs.size
+	}
 	s.sync.began(&hdr)
 	return nil
+}
+
+// What zeroAheadLocked writes at a time, at most; and how much of it is left when it
+// writes again, at least.
+const (
+	zeroStep   = 512 << 10
+	zeroMargin = 128 << 10
+)
+
+var zeroPages [64 << 10]byte
+
+// zeroAheadLocked writes zeros where the head will be soon, if it is written to and
+// synced by small pieces: to sync blocks that were written before takes half as long,
+// for the file system has nothing to note of them. A large piece is written once.
+func (s *Store) zeroAheadLocked() {
+	h := &s.head
+	if h.closed || h.zeroed >= s.segs.size || h.off+min(zeroMargin, s.segs.size/16) <= h.zeroed || !s.sync.bySmall() {
+		return
+	}
+	from := max(h.zeroed, (h.off+blockSize-1)&^(blockSize-1))
+	n := min(min(zeroStep, s.segs.size/8), s.segs.size-from)
+	h.zeroed = s.segs.size
+	for to := from + n; from < to; {
+		part := min(to-from, int64(len(zeroPages)))
+		if _, err := h.seg.f.WriteAt(zeroPages[:part], from); err != nil {
+			return // whoever writes there will see; no zeros are tried in this segment again
+		}
+		from += part
+	}
+	h.zeroed = from
 }
 
 // usable says why the store cannot be written, if so.

@@ -159,10 +159,42 @@ func (r *recovery) redo() error {
 	return nil
 }
 
+// logEnd returns the place in the chain of the segment that the log ends in: one may be
+// torn, and those behind it whole, so long as nothing says that all of it was synced.
+func logEnd(d disk.FS, c *chain) (end int, err error) {
+	end = len(c.hdrs) - 1
+	for i := end; i > 0; i-- {
+		f, err := d.Open(segName(c.hdrs[i].id), false)
+		if err != nil {
+			return 0, err
+		}
+		var synced LSN
+		_, err = scanSegment(f, &c.hdrs[i], c.ends[i], func(b *logBatch) error {
+			synced = max(synced, b.commit.synced)
+			return nil
+		})
+		f.Close()
+		switch {
+		case errors.Is(err, errFrame) || errors.Is(err, errTruncated):
+			end = i
+		case err != nil:
+			return 0, err
+		}
+		if synced+1 >= c.hdrs[i].first {
+			return end, nil
+		}
+	}
+	return end, nil
+}
+
 // lastCold returns the last list of cold segments in the log, and the oldest hot
 // segment. Each segment begins with a list unless there were none.
 func lastCold(d disk.FS, c *chain, size int64) (refs []coldRef, oldest uint64, err error) {
-	for i := len(c.hdrs) - 1; i >= 0; i-- {
+	end, err := logEnd(d, c)
+	if err != nil {
+		return nil, 0, err
+	}
+	for i := end; i >= 0; i-- {
 		oldest = c.hdrs[i].oldest
 		f, err := d.Open(segName(c.hdrs[i].id), false)
 		if err != nil {

@@ -44,7 +44,8 @@ type segments struct {
 	cold    []coldRef // the cold ones, ascending; what COLD frames list. Changed under the append lock, or by who has the cleaner
 	trimmed uint64    // the log says that what is below is not part of it; it may be in order still
 	retired []*segment
-	spares  []uint64 // ascending, all above those of the log
+	spares  []uint64        // ascending, all above those of the log
+	written map[uint64]bool // those that were part of the log before: their blocks are on the disk
 	open    int
 	idleMax int // how many are kept open that nobody uses
 	nextID  uint64
@@ -59,7 +60,7 @@ const reservedSegments = 2
 func newSegments(s *Store) *segments {
 	t := &segments{
 		d: s.o.FS, size: s.sb.segment, readOnly: s.o.ReadOnly, poison: s.sync.poison,
-		byID: map[uint64]*segment{}, nextID: 1,
+		byID: map[uint64]*segment{}, nextID: 1, written: map[uint64]bool{},
 	}
 	t.idleMax = openFiles
 	t.keep = 1 // what a test does not ask for does not happen
@@ -393,8 +394,20 @@ func (t *segments) makeSpare() error {
 	}
 	t.mu.Lock()
 	t.spares = append(t.spares, id)
+	if old != nil {
+		t.written[id] = true
+	}
 	t.mu.Unlock()
 	return nil
+}
+
+// reused tells whether the file of a spare that was taken was part of the log before.
+func (t *segments) reused(id uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	was := t.written[id]
+	delete(t.written, id)
+	return was
 }
 
 // makeFile makes the file of segment id, of a retired segment's if there is one.

@@ -26,6 +26,7 @@ type group struct {
 	salt      atomic.Uint32 // of the head
 	syncs     atomic.Uint64 // fdatasyncs
 	failed    atomic.Pointer[error]
+	small     atomic.Int32 // see bySmall
 
 	mu      sync.Mutex
 	done    sync.Cond // an fdatasync has returned
@@ -33,7 +34,29 @@ type group struct {
 	dirty   []dirtySegment // in order of the log
 }
 
-func (g *group) init() { g.done.L = &g.mu }
+func (g *group) init() {
+	g.done.L = &g.mu
+	g.small.Store(smallSyncs)
+}
+
+const (
+	smallSync  = 64 << 10 // bytes that a small sync makes durable, at most
+	smallSyncs = 8
+)
+
+// bySmall tells whether the log is synced by small pieces.
+func (g *group) bySmall() bool {
+	return g.small.Load() >= smallSyncs && g.unsynced.Load() <= 2*smallSync
+}
+
+// wasOf notes of how many bytes a sync was.
+func (g *group) wasOf(bytes int64) {
+	if n := g.small.Load(); bytes <= smallSync {
+		g.small.Store(min(n+1, 2*smallSyncs))
+	} else {
+		g.small.Store(max(n-4, 0))
+	}
+}
 
 // LastLSN returns the LSN of the last batch appended.
 func (s *Store) LastLSN() LSN { return LSN(s.sync.lastLSN.Load()) }
@@ -88,6 +111,7 @@ func (g *group) leadLocked(t *segments) {
 	}
 	g.syncedLSN.Store(target)
 	g.unsynced.Add(-bytes)
+	g.wasOf(bytes)
 	for len(g.dirty) > 0 && g.dirty[0].upTo <= LSN(target) {
 		t.release(g.dirty[0].seg)
 		g.dirty = g.dirty[1:]

@@ -165,13 +165,19 @@ func (c *Conn) read(ctx context.Context) error {
 		}
 		c.s.stats.calls.Add(1)
 		class := c.s.h.Class(rec)
-		if class == Waits || c.s.slow[class].Load() > 0 {
+		switch {
+		case class != Waits && c.s.slow[class].Load() == 0:
+			if !c.here(ctx, rec, class) {
+				return errTakenOver
+			}
+		case !buffered(c.r):
+			c.swap(ctx, rec, class)
+			return errTakenOver
+		default:
 			c.enter()
 			c.calls.Add(1)
 			c.of.spawn(job{c, rec, class})
 			c.now = 0
-		} else if !c.here(ctx, rec, class) {
-			return errTakenOver
 		}
 		if err := c.waitForRoom(); err != nil {
 			return err
@@ -200,6 +206,19 @@ func (c *Conn) here(ctx context.Context, rec []byte, class int) bool {
 	return true
 }
 
+// swap carries a call out on the reader's goroutine while another one reads on: the call
+// need not wait for that one to wake up.
+func (c *Conn) swap(ctx context.Context, rec []byte, class int) {
+	c.flush()
+	c.enter()
+	c.calls.Add(1)
+	c.of.spawn(job{c: c})
+	began := now()
+	c.call(ctx, rec, true)
+	c.s.took(class, now()-began)
+	c.leave()
+}
+
 // takeOver lets another goroutine read on while the reader is in the call that it began
 // then, unless there are too many calls in flight.
 func (c *Conn) takeOver(began int64) {
@@ -219,7 +238,7 @@ func (c *Conn) takeOver(began int64) {
 		c.leave()
 		return
 	}
-	go c.readOn()
+	c.of.spawn(job{c: c})
 }
 
 // enter waits until one call more may be carried out.

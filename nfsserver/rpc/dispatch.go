@@ -1,6 +1,9 @@
 package rpc
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Who carries a call out. The reader itself does where it can: no other goroutine has to
 // be woken, and the replies to calls that came together leave together. But while it is
@@ -64,7 +67,7 @@ func (s *Server) watch() {
 		s.mu.Unlock()
 		if n := s.stats.calls.Load(); inCall || n != calls {
 			quiet, calls = 0, n
-		} else if quiet++; quiet == 100 {
+		} else if quiet++; quiet == 20 {
 			// A reader that begins a call now sees that nobody watches, or is seen below.
 			s.watching.Store(false)
 			if s.quiet() || !s.watching.CompareAndSwap(false, true) {
@@ -87,11 +90,23 @@ func (s *Server) quiet() bool {
 	return true
 }
 
-// job is a call for a worker, who has a slot for it.
+// job is a call for a worker, who has a slot for it; or, without a record, a connection
+// that he is to read on.
 type job struct {
 	c     *Conn
 	rec   []byte
 	class int
+}
+
+func (j job) do(ctx context.Context) {
+	if j.rec == nil {
+		j.c.readOn()
+		return
+	}
+	began := now()
+	j.c.call(ctx, j.rec, true)
+	j.c.s.took(j.class, now()-began)
+	j.c.leave()
 }
 
 // spawn gives a job to a worker.
@@ -106,11 +121,8 @@ func (of *serving) spawn(j job) {
 // work carries out jobs, until there are workers enough without one.
 func (of *serving) work(j job) {
 	for ok := true; ok; {
-		began := now()
-		j.c.call(of.ctx, j.rec, true)
-		j.c.s.took(j.class, now()-began)
-		j.c.leave()
-		j = job{}
+		j.do(of.ctx)
+		j = job{} // nothing of it is kept while there is no other
 		if of.idle.Add(1) > maxIdle {
 			of.idle.Add(-1)
 			return

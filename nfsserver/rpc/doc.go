@@ -14,8 +14,10 @@
 // The reader carries out a call itself, so long as calls of its class are fast:
 // see dispatch.go. Any other goes to a worker, so long as there are fewer than
 // ConnCalls of the connection and MaxCalls of the server; then the reader waits,
-// and TCP makes the client wait. Where the reader stays in a call, another
-// goroutine becomes the reader, and the call counts as one of those. Replies
+// and TCP makes the client wait. If no other call has been read ahead, it is the
+// worker who reads on, and the reader who carries the call out. Where the reader
+// stays in a call, a worker becomes the reader, too, and the call counts as one
+// of those. Replies
 // leave in the order in which they are ready: the xid in them says which call
 // they answer.
 //
