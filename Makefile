@@ -7,7 +7,7 @@ TARGETS := linux/amd64 linux/arm64 linux/arm linux/mipsle linux/riscv64 \
            darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 \
            freebsd/amd64 freebsd/arm64
 
-.PHONY: build demo test lint e2e cross soak bench clean
+.PHONY: build demo test lint e2e cross soak bench bench-peers bench-scale clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/deltafs
@@ -40,6 +40,17 @@ soak:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# DeltaFS beside nfs-ganesha, go-nfs, overlayfs and the bare disk, into docs/performance.md:
+# some 15 minutes, 25 GiB in PEERS_DIR, as root. PEERS_FLAGS: see cmd/deltafs/internal/peers.
+bench-peers: build
+	@.ci/install peers
+	$(GO) run ./cmd/deltafs/internal/peers -deltafs $(BIN) -dir "$${PEERS_DIR:-/var/tmp}" -table docs/performance.md $(PEERS_FLAGS)
+
+# What operations cost as files, entries, extents and connections become more: some 5
+# minutes, 15 GiB in PEERS_DIR.
+bench-scale: build
+	$(GO) run ./cmd/deltafs/internal/peers scale -deltafs $(BIN) -dir "$${PEERS_DIR:-/var/tmp}" -table docs/performance.md -plot docs/scale.svg
 
 clean:
 	rm -rf bin

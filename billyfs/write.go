@@ -97,8 +97,7 @@ func (u *update) count(e *edit, off, n int64) error {
 	if e.used == nil {
 		return nil // only just made: to be counted when somebody asks
 	}
-	t, ino := u.t, e.n.ino
-	had, err := t.dataBytes(ino, off, n)
+	had, err := u.held(e, off, n)
 	if err != nil {
 		return err
 	}
@@ -106,11 +105,24 @@ func (u *update) count(e *edit, off, n int64) error {
 	used.data += uint64(n) - had
 	if low := int64(min(e.rec.LowerLen, math.MaxInt64)) - off; low > 0 {
 		low = min(low, n)
-		if had, err = t.dataBytes(ino, off, low); err != nil {
+		if had, err = u.held(e, off, low); err != nil {
 			return err
 		}
 		used.low += uint64(low) - had
 	}
 	e.used = &used
 	return nil
+}
+
+// held counts the bytes that the layer holds of a range. It need not be asked where
+// there is nothing yet, nor where it holds all of the file.
+func (u *update) held(e *edit, off, n int64) (uint64, error) {
+	size := e.rec.Size
+	switch {
+	case uint64(off) >= size:
+		return 0, nil
+	case e.used.data == size:
+		return min(uint64(n), size-uint64(off)), nil
+	}
+	return u.t.dataBytes(e.n.ino, off, n)
 }

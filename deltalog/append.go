@@ -84,7 +84,7 @@ func (s *Store) Append(b *Batch) (LSN, error) {
 	if err != nil {
 		return 0, s.fault("append", err)
 	}
-	s.work.appended()
+	s.work.appended(s.sync.unsynced.Load())
 	return lsn, nil
 }
 
@@ -402,7 +402,7 @@ func (s *Store) zeroAheadLocked() {
 	if h.closed || h.zeroed >= s.segs.size || h.off+min(zeroMargin, s.segs.size/16) <= h.zeroed || !s.sync.bySmall() {
 		return
 	}
-	from := max(h.zeroed, (h.off+blockSize-1)&^(blockSize-1))
+	from := max(h.zeroed, (h.off+4095)&^4095) // whole pages
 	n := min(min(zeroStep, s.segs.size/8), s.segs.size-from)
 	h.zeroed = s.segs.size
 	for to := from + n; from < to; {

@@ -52,7 +52,8 @@
 // A segment is a file of a fixed size, clamp(limit/256, 4 MiB, 64 MiB),
 // preallocated. Ids rise and are never reused; the file of a freed segment is
 // reused (recycled) by renaming it to a new id, so its old bytes are still in
-// it, which the salt tells from new ones. It begins with a header of 512 bytes:
+// it, which the salt tells from new ones. While the log is synced by small pieces,
+// zeros are written ahead of its end: they are no frames either. A segment begins with a header of 512 bytes:
 //
 //	 0  8  magic "DFSSEG1\n"
 //	 8  4  format version, 1
@@ -255,7 +256,8 @@
 // padding included). An extent is file offset u64, length u32, frame offset
 // u32, segment u64, LSN u64 - and the position of its first byte in the frame's
 // data follows from the file offset in the frame's header. Extents of a file
-// are packed by chunks of at most 4 MiB of the file and 4 KiB of value: the
+// are packed by chunks of at most 4 MiB of the file and 4 KiB of value (31 extents
+// are put into one, since a change writes all of it): the
 // value at key start s holds the extents that begin at or after s and before
 // the next key; no extent crosses a multiple of 4 MiB or the next key.
 //

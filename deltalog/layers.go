@@ -122,7 +122,7 @@ func (s *Store) restack(op string, change func(t *layerTree, b *Batch) (Layer, e
 	if err != nil {
 		return Layer{}, 0, s.fault(op, err)
 	}
-	s.work.appended()
+	s.work.appended(0)
 	s.work.restacked()
 	return l, lsn, nil
 }

@@ -15,15 +15,19 @@ const (
 	checkpointBytes = 64 << 20 // of log
 	checkpointKeys  = 100_000
 	syncWithin      = time.Second
+	// syncAhead is how much may be unsynced, in bytes, before it is synced while more
+	// comes: so the disk is at work, and who waits in the end does not wait for all of it.
+	syncAhead = 8 << 20
 )
 
 // upkeep is what the store does by itself: syncs and covering COMMITs by time
-// (one goroutine), spares, checkpoints and cleaning (another), and what dropped
-// layers leave to do (a third). A Manual store has none, and all methods do nothing.
+// (one goroutine), syncs of what has become much (another), spares, checkpoints and
+// cleaning (a third), and what dropped layers leave to do (a fourth). A Manual store has none, and all methods do nothing.
 type upkeep struct {
 	stopped context.CancelFunc
 	running sync.WaitGroup
 	moved   chan struct{} // something was appended
+	much    chan struct{} // so much that it is synced
 	due     chan struct{} // a spare was taken, or a checkpoint may be due
 	stacked chan struct{} // layers have changed
 }
@@ -31,10 +35,12 @@ type upkeep struct {
 func (u *upkeep) start(s *Store) {
 	ctx, stop := context.WithCancel(context.Background())
 	u.stopped = stop
-	u.moved, u.due, u.stacked = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	u.moved, u.much = make(chan struct{}, 1), make(chan struct{}, 1)
+	u.due, u.stacked = make(chan struct{}, 1), make(chan struct{}, 1)
 	wake(u.due)
 	wake(u.stacked)
 	u.running.Go(func() { u.syncs(ctx, s) })
+	u.running.Go(func() { u.syncsAhead(ctx, s) })
 	u.running.Go(func() { u.checkpoints(ctx, s) })
 	u.running.Go(func() { u.layers(ctx, s) })
 }
@@ -47,9 +53,13 @@ func (u *upkeep) stop() {
 	}
 }
 
-// appended and rotated wake the goroutines.
-func (u *upkeep) appended() { wake(u.moved) }
-func (u *upkeep) rotated()  { wake(u.due) }
+// appended and rotated wake the goroutines; unsynced is how many bytes are.
+func (u *upkeep) appended(unsynced int64) {
+	if wake(u.moved); unsynced >= syncAhead {
+		wake(u.much)
+	}
+}
+func (u *upkeep) rotated() { wake(u.due) }
 
 // restacked does so for layers.
 func (u *upkeep) restacked() { wake(u.stacked) }
@@ -87,6 +97,24 @@ func (u *upkeep) syncs(ctx context.Context, s *Store) {
 				return // the store has stopped; callers are told
 			}
 			wake(u.due)
+		}
+	}
+}
+
+// syncsAhead syncs when much is unsynced.
+func (u *upkeep) syncsAhead(ctx context.Context, s *Store) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-u.much:
+		}
+		if s.sync.unsynced.Load() < syncAhead {
+			continue
+		}
+		if err := s.Sync(s.LastLSN()); err != nil {
+			s.o.Log.Error("sync", "store", s.dir, "err", err)
+			return // the store has stopped; callers are told
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	readAhead = 16 << 10
+	readAhead = 32 << 10
 	// maxQueued is how many bytes of replies may wait for a client to read
 	// them before no more of its calls are taken.
 	maxQueued = 4 << 20
@@ -411,5 +411,6 @@ func (c *Conn) write(batch [][]byte) (sum int, err error) {
 		batch[i] = nil
 	}
 	c.s.stats.sent.Add(int64(sum))
+	c.s.stats.writes.Add(1)
 	return sum, err
 }

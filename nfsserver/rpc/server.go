@@ -76,7 +76,7 @@ type Server struct {
 	h     Handler
 	o     Options
 	slots chan struct{} // one for each call on a goroutine
-	stats struct{ calls, sent, refused atomic.Int64 }
+	stats struct{ calls, sent, writes, refused atomic.Int64 }
 
 	slow     [Classes]atomic.Int32 // how many more calls of a class get a goroutine
 	watching atomic.Bool           // that readers do not stay in a call
@@ -108,6 +108,7 @@ type Stats struct {
 	InCalls int   // on goroutines now
 	Calls   int64 // taken so far
 	Sent    int64 // bytes of replies so far
+	Writes  int64 // of a connection: each takes all replies that are ready
 	Refused int64 // connections closed since there were too many
 }
 
@@ -118,7 +119,7 @@ func (s *Server) Stats() Stats {
 	s.mu.Unlock()
 	return Stats{
 		Conns: n, InCalls: len(s.slots),
-		Calls: s.stats.calls.Load(), Sent: s.stats.sent.Load(), Refused: s.stats.refused.Load(),
+		Calls: s.stats.calls.Load(), Sent: s.stats.sent.Load(), Writes: s.stats.writes.Load(), Refused: s.stats.refused.Load(),
 	}
 }
 

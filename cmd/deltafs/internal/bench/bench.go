@@ -232,10 +232,14 @@ func (o *Options) measure(ctx context.Context, r *Row, ts []*target) (Result, er
 			if r.Name == "write-1m" {
 				touch(o.Touch)
 			}
+			if r.Synced {
+				settleDisk()
+			}
 			o.Progress(fmt.Sprintf("%s, round %d: %s", r.Name, round+1, t.Name))
 			s, err := t.sample(r, round)
 			if err != nil {
 				errs[i] = err
+				o.again(ctx, t)
 				continue
 			}
 			samples[i] = append(samples[i], s)
@@ -269,6 +273,18 @@ func (t *target) has(r *Row) bool {
 		return r.disk != nil
 	}
 	return r.local != nil
+}
+
+// again opens a target anew after an error: replies that nobody waits for may be on the
+// way. If that fails, so do the rows that follow.
+func (o *Options) again(ctx context.Context, t *target) {
+	if t.s == nil {
+		return
+	}
+	t.s.client.close()
+	if fresh, err := o.open(ctx, t.Target); err == nil {
+		*t = *fresh
+	}
 }
 
 func (t *target) sample(r *Row, round int) (Sample, error) {

@@ -220,8 +220,26 @@ func (l *directory) first1G(*Row) (Sample, error)  { return l.first("first-1g", 
 func (l *directory) first10G(*Row) (Sample, error) { return l.first("first-10g", l.z.First10G) }
 
 func (l *directory) first(name string, size int64) (Sample, error) {
+	awake, err := l.file("awake", mib)
+	if err != nil {
+		return Sample{}, err
+	}
+	err = with(awake, os.O_RDWR, func(f *os.File) error {
+		for range wakeUps {
+			if _, err := f.WriteAt(content(0, 4*kib, 0), 0); err != nil {
+				return err
+			}
+			if err := dataSync(f); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return Sample{}, err
+	}
 	began := time.Now()
-	err := with(filepath.Join(l.dir, fmt.Sprint(name, "-", l.round)), os.O_RDWR, func(f *os.File) error {
+	err = with(filepath.Join(l.dir, fmt.Sprint(name, "-", l.round)), os.O_RDWR, func(f *os.File) error {
 		if _, err := f.WriteAt(content(size/2, 4*kib, 1), size/2); err != nil {
 			return err
 		}
@@ -249,27 +267,22 @@ func (l *directory) bareWrite1M(*Row) (s Sample, err error) {
 	return d.bytes(mib), err
 }
 
-// bareSync4K writes blocks in sequence and syncs each, by as many writers as there
-// are operations in flight, each in a file of its own that is there already.
+// bareSync4K appends blocks and syncs each, by as many writers as there are operations
+// in flight, each to a file of its own.
 func (l *directory) bareSync4K(r *Row) (s Sample, err error) {
 	files := make(chan *os.File, r.InFlight)
 	for i := range r.InFlight {
-		name, err := l.file(fmt.Sprint("bare-", i), l.z.Synced/16)
-		if err != nil {
-			return s, err
-		}
-		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		f, err := os.OpenFile(filepath.Join(l.own, fmt.Sprint("bare-", i)), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o644)
 		if err != nil {
 			return s, err
 		}
 		defer f.Close()
 		files <- f
 	}
-	d, err := l.run(r.InFlight, 0, l.d, func(i int) error {
+	d, err := l.run(r.InFlight, 0, l.d, func(int) error {
 		f := <-files
 		defer func() { files <- f }()
-		off := int64(i/r.InFlight) * 4 * kib % (l.z.Synced / 16)
-		if _, err := f.WriteAt(content(off, 4*kib, 1), off); err != nil {
+		if _, err := f.Write(content(0, 4*kib, 1)); err != nil {
 			return err
 		}
 		return dataSync(f)

@@ -2,6 +2,9 @@
 // the same run, and writes the table of docs/performance.md: "make bench-peers".
 //
 //	peers [-deltafs BINARY] [-dir DIR] [-rounds N] [-row NAME]... [-table FILE]
+//	peers scale [-deltafs BINARY] [-dir DIR] [-table FILE] [-plot FILE]
+//
+// The second form measures DeltaFS alone, as what it serves grows: "make bench-scale".
 //
 // It starts, each on a port of loopback, DeltaFS over a base, nfs-ganesha with its
 // VFS FSAL and the example server of go-nfs over copies of the base, and a server

@@ -22,6 +22,8 @@ func main() {
 		err = serveNull(args[1])
 	case len(args) == 3 && args[0] == "go-nfs":
 		err = serveGoNFS(args[1], args[2])
+	case len(args) > 0 && args[0] == "scale":
+		err = runScale(args[1:])
 	default:
 		err = run(args)
 	}
@@ -80,7 +82,7 @@ func run(args []string) (err error) {
 	if *table == "" {
 		return nil
 	}
-	return replace(*table, text)
+	return replace(*table, peersMarks, text)
 }
 
 // peers is what has been started.
@@ -90,6 +92,7 @@ type peers struct {
 	deltafs  string
 	targets  []bench.Target
 	versions []string
+	pids     []int          // of what was started
 	undo     []func() error // in the reverse order
 }
 

@@ -33,6 +33,7 @@ func (p *peers) spawn(name string, args ...string) error {
 	if err := c.Start(); err != nil {
 		return err
 	}
+	p.pids = append(p.pids, c.Process.Pid)
 	p.undo = append(p.undo, func() error {
 		_ = c.Process.Signal(syscall.SIGTERM) // it may have ended
 		t := time.AfterFunc(20*time.Second, func() { _ = c.Process.Kill() })
@@ -77,8 +78,8 @@ func firstLine(b []byte) string {
 	return s
 }
 
-// portmapper starts one on loopback, if there is none: ganesha does not serve
-// without.
+// portmapper starts one, if there is none: ganesha does not serve without. (Told to
+// listen on loopback alone, Debian's ends with a double free.)
 func (p *peers) portmapper() error {
 	const addr = "127.0.0.1:111"
 	if c, err := net.Dial("tcp", addr); err == nil {

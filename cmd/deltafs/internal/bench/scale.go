@@ -1,0 +1,297 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"deltafs/nfsserver/wire"
+)
+
+// Point is what an operation costs where there are so many of something.
+type Point struct {
+	What string        `json:"what"`
+	Size int           `json:"size"`
+	Cost time.Duration `json:"cost_ns"` // of one operation
+}
+
+// Names of what [PrepareScale] makes.
+const (
+	scaleTree = "tree"
+	scaleDir  = "directory"
+	perDir    = 1000
+)
+
+// PrepareScale makes files below dir, for a base: a tree of so many of them, in
+// directories of a thousand, and a directory with so many.
+func PrepareScale(dir string, files, entries int) error {
+	if err := os.Mkdir(filepath.Join(dir, scaleTree), 0o755); err != nil {
+		return err
+	}
+	for d := range files / perDir {
+		if err := makeMany(filepath.Join(dir, scaleTree, fileName(d)), perDir); err != nil {
+			return err
+		}
+	}
+	return makeMany(filepath.Join(dir, scaleDir), entries)
+}
+
+func makeMany(dir string, n int) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	for i := range n {
+		f, err := os.OpenFile(filepath.Join(dir, fileName(i)), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Scale measures an export with what PrepareScale has made, and a file of so many
+// extents that it writes.
+func Scale(ctx context.Context, at string, files, entries, extents int) (ps []Point, err error) {
+	addr, export, ok := Remote(at)
+	if !ok {
+		return nil, fmt.Errorf("%s is not HOST:PORT:/EXPORT", at)
+	}
+	cl, err := dial(ctx, addr, export, 4)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.close()
+	s := &session{client: cl, ctx: ctx, z: &Full, d: 2 * time.Second, dir: cl.root, own: cl.root}
+	for _, fn := range []func() ([]Point, error){
+		func() ([]Point, error) { return s.scaleTree(files) },
+		func() ([]Point, error) { return s.scaleDirectory(entries) },
+		func() ([]Point, error) { return s.scaleExtents(extents) },
+	} {
+		more, err := fn()
+		if err != nil {
+			return ps, err
+		}
+		ps = append(ps, more...)
+	}
+	return ps, nil
+}
+
+// ScaleConnections measures GETATTR over so many connections.
+func ScaleConnections(ctx context.Context, at string, conns int) (Point, error) {
+	addr, export, ok := Remote(at)
+	if !ok {
+		return Point{}, fmt.Errorf("%s is not HOST:PORT:/EXPORT", at)
+	}
+	cl, err := dial(ctx, addr, export, conns)
+	if err != nil {
+		return Point{}, err
+	}
+	defer cl.close()
+	s := &session{client: cl, ctx: ctx}
+	d, err := s.run(ctx, 4*conns, 0, 2*time.Second, s.attrs([][]byte{cl.root}))
+	return Point{"GETATTR, 4 in flight on each connection", conns, d.each()}, err
+}
+
+// each is the time of an operation of many.
+func (d done) each() time.Duration { return d.took / time.Duration(max(d.ops, 1)) }
+
+// attrs is a load of GETATTRs.
+func (s *session) attrs(hs [][]byte) load {
+	return load{
+		call: func(o *op, c *conn) error {
+			o.object.Object = hs[o.i%len(hs)]
+			return c.send(o, wire.ProcGetattr, &o.object)
+		},
+		reply: func(o *op, res []byte) (bool, error) {
+			var r wire.GetattrRes
+			if err := decode(res, r.Code); err != nil {
+				return false, err
+			}
+			return false, status("GETATTR", r.Status)
+		},
+	}
+}
+
+// lookups is a load of LOOKUPs of files of directories, any of them.
+func (s *session) lookups(dirs [][]byte, files int) load {
+	return load{
+		call: func(o *op, c *conn) error {
+			o.lookup.What = wire.DirOp{Dir: dirs[rand.IntN(len(dirs))], Name: []byte(fileName(rand.IntN(files)))}
+			return c.send(o, wire.ProcLookup, &o.lookup)
+		},
+		reply: func(o *op, res []byte) (bool, error) {
+			var r wire.LookupRes
+			if err := decode(res, r.Code); err != nil {
+				return false, err
+			}
+			return false, status("LOOKUP", r.Status)
+		},
+	}
+}
+
+// scaleTree walks a tree, looks names up in it at random, and changes a hundred files.
+func (s *session) scaleTree(files int) ([]Point, error) {
+	root, err := s.prepared(scaleTree)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	n := files / perDir
+	dirs, err := s.handles(root, n)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range dirs {
+		if got, err := s.walk(d); err != nil || got != perDir {
+			return nil, errors.Join(err, fmt.Errorf("%d entries of %d", got, perDir))
+		}
+	}
+	walk := time.Since(began)
+	d, err := s.run(s.ctx, 32, 0, s.d, s.lookups(dirs, perDir))
+	if err != nil {
+		return nil, err
+	}
+	for i := range 100 {
+		h, err := s.find(dirs[i*7919%len(dirs)], fileName(i))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := s.run(s.ctx, 1, 1, 0, write(h, 100, wire.FileSync, func(int) int64 { return 0 }, original)); err != nil {
+			return nil, err
+		}
+	}
+	return []Point{
+		{"walk of a tree, for each file", files, walk / time.Duration(files)},
+		{"LOOKUP at random in a tree", files, d.each()},
+	}, nil
+}
+
+// walk lists a directory in whole and returns how many entries it has.
+func (s *session) walk(dir []byte) (n int, err error) {
+	a := wire.ReaddirplusArgs{Dir: dir, DirCount: 64 * kib, MaxCount: 64 * kib}
+	var sum uint64
+	for eof := false; !eof; {
+		var res []byte
+		if err := s.conns[0].one(s.ctx, wire.ProgNFS, wire.ProcReaddirplus, a.Append, func(x *wire.XDR) { res = x.Rest() }); err != nil {
+			return n, err
+		}
+		before, more := sum, 0
+		if more, eof, err = entries(res, &a, &sum); err != nil {
+			return n, err
+		}
+		if more == 0 && !eof || before == sum && more > 2 {
+			return n, errors.New("READDIRPLUS makes no progress")
+		}
+		n += more
+	}
+	return n - 2, nil // without "." and "..", which DeltaFS lists
+}
+
+// scaleDirectory lists a directory of many, looks names up in it, and makes some more.
+func (s *session) scaleDirectory(entries int) ([]Point, error) {
+	dir, err := s.prepared(scaleDir)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.walk(dir); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	if n, err := s.walk(dir); err != nil || n != entries {
+		return nil, errors.Join(err, fmt.Errorf("%d entries of %d", n, entries))
+	}
+	list := time.Since(began)
+	d, err := s.run(s.ctx, 32, 0, s.d, s.lookups([][]byte{dir}, entries))
+	if err != nil {
+		return nil, err
+	}
+	made, err := s.run(s.ctx, 8, 2000, 0, load{
+		call: func(o *op, c *conn) error {
+			o.create = wire.CreateArgs{Where: wire.DirOp{Dir: dir, Name: fmt.Append(nil, "new-", o.i)}, Attr: wire.Sattr{SetMode: true, Mode: 0o644}}
+			return c.send(o, wire.ProcCreate, &o.create)
+		},
+		reply: func(_ *op, res []byte) (bool, error) {
+			_, err := handleMade(res)
+			return false, err
+		},
+	})
+	return []Point{
+		{"listing of a directory, again, for each entry", entries, list / time.Duration(entries)},
+		{"LOOKUP at random in a directory", entries, d.each()},
+		{"CREATE in a directory", entries, made.each()},
+	}, err
+}
+
+// scaleExtents writes every other block of a file in no order, so that no two are one
+// extent, and then reads and writes at random.
+func (s *session) scaleExtents(extents int) ([]Point, error) {
+	h, err := s.make("extents")
+	if err != nil {
+		return nil, err
+	}
+	order := rand.Perm(extents)
+	place := func(i int) int64 { return int64(order[i%extents]) * 8 * kib }
+	if _, err := s.run(s.ctx, 32, extents, 0, write(h, 4*kib, wire.Unstable, place, original)); err != nil {
+		return nil, err
+	}
+	if err := s.commit(h); err != nil {
+		return nil, err
+	}
+	any := func(i int) int64 { return int64(scattered(i, int64(extents)*4*kib)) * 2 }
+	r, err := s.run(s.ctx, 32, 0, s.d, read(h, 4*kib, any, original))
+	if err != nil {
+		return nil, err
+	}
+	w, err := s.run(s.ctx, 32, 0, s.d, write(h, 4*kib, wire.Unstable, any, original))
+	return []Point{
+		{"READ of 4 KiB at random in a file of many extents", extents, r.each()},
+		{"WRITE of 4 KiB at random into a file of many extents", extents, w.each()},
+	}, err
+}
+
+// WriteLong writes so many MiB in sequence to a new file of an export, and commits them.
+func WriteLong(ctx context.Context, at string, mibs int) error {
+	addr, export, ok := Remote(at)
+	if !ok {
+		return fmt.Errorf("%s is not HOST:PORT:/EXPORT", at)
+	}
+	cl, err := dial(ctx, addr, export, 1)
+	if err != nil {
+		return err
+	}
+	defer cl.close()
+	s := &session{client: cl, ctx: ctx, own: cl.root}
+	h, err := s.make("long")
+	if err != nil {
+		return err
+	}
+	if _, err := s.run(ctx, 8, mibs, 0, write(h, mib, wire.Unstable, func(i int) int64 { return int64(i) * mib }, original)); err != nil {
+		return err
+	}
+	return s.commit(h)
+}
+
+// Ratios returns, for each thing, the most that its cost grows from one size to the
+// next.
+func Ratios(ps []Point) map[string]float64 {
+	byWhat := map[string][]Point{}
+	for _, p := range ps {
+		byWhat[p.What] = append(byWhat[p.What], p)
+	}
+	worst := map[string]float64{}
+	for what, ps := range byWhat {
+		slices.SortFunc(ps, func(a, b Point) int { return a.Size - b.Size })
+		for i := 1; i < len(ps); i++ {
+			worst[what] = max(worst[what], float64(ps[i].Cost)/float64(ps[i-1].Cost))
+		}
+	}
+	return worst
+}
