@@ -91,6 +91,18 @@ func (nt *nodeTable) get(ino Ino) *node {
 	return n
 }
 
+// peek returns the state of ino if it is in the table, without using it.
+func (nt *nodeTable) peek(ino Ino) *state {
+	s := nt.shard(ino)
+	s.mu.Lock()
+	n := s.m[ino]
+	s.mu.Unlock()
+	if n == nil {
+		return nil
+	}
+	return n.state.Load()
+}
+
 // put gives back a node that get returned.
 func (nt *nodeTable) put(n *node) {
 	s := nt.shard(n.ino)

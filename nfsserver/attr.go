@@ -38,16 +38,17 @@ func (c *call) status(err error) wire.Status {
 	return wire.ErrIO
 }
 
-var ftypes = map[uint32]wire.FType{
-	billyfs.TypeRegular: wire.TypeReg, billyfs.TypeDir: wire.TypeDir, billyfs.TypeBlock: wire.TypeBlk,
-	billyfs.TypeChar: wire.TypeChr, billyfs.TypeSymlink: wire.TypeLnk, billyfs.TypeSocket: wire.TypeSock,
-	billyfs.TypeFIFO: wire.TypeFIFO,
+// ftypes are by the bits of a mode that say the type, shifted to the right.
+var ftypes = [16]wire.FType{
+	billyfs.TypeRegular >> 12: wire.TypeReg, billyfs.TypeDir >> 12: wire.TypeDir, billyfs.TypeBlock >> 12: wire.TypeBlk,
+	billyfs.TypeChar >> 12: wire.TypeChr, billyfs.TypeSymlink >> 12: wire.TypeLnk, billyfs.TypeSocket >> 12: wire.TypeSock,
+	billyfs.TypeFIFO >> 12: wire.TypeFIFO,
 }
 
 // fattr is an object's attributes as they go over the wire.
 func (e *export) fattr(a *billyfs.Attr) wire.Fattr {
 	return wire.Fattr{
-		Type: ftypes[a.Mode&billyfs.TypeMask], Mode: a.Mode & 0o7777, Nlink: a.Nlink, UID: a.UID, GID: a.GID,
+		Type: ftypes[a.Mode&billyfs.TypeMask>>12], Mode: a.Mode & 0o7777, Nlink: a.Nlink, UID: a.UID, GID: a.GID,
 		Size: a.Size, Used: a.Used, RdevMajor: a.RdevMajor, RdevMinor: a.RdevMinor,
 		FSID: e.codec.FSID(), FileID: uint64(a.Ino),
 		Atime: timeOf(a.Atime), Mtime: timeOf(a.Mtime), Ctime: timeOf(a.Ctime),

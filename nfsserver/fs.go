@@ -16,6 +16,8 @@ type Reader interface {
 	ReadAt(ino billyfs.Ino, p []byte, off int64) (n int, eof bool, err error)
 	// ReadDir lists the entries behind cookie in order of cookie.
 	ReadDir(dir billyfs.Ino, cookie uint64, fn func(billyfs.DirEntry) bool) (eof bool, err error)
+	// ReadDirPlus is ReadDir with attributes and identities.
+	ReadDirPlus(dir billyfs.Ino, cookie uint64, fn func(billyfs.DirEntry, *billyfs.Plus) bool) (eof bool, err error)
 }
 
 // Writer is the part that changes objects and names that exist. A change is

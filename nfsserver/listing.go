@@ -12,26 +12,37 @@ type lister interface {
 	Truncate(n int) // goes back
 }
 
-// list gives add the entries behind cookie until one does not fit. Entries of
-// one cookie go into one reply or into none, since a client can only resume
-// behind a cookie. It reports the end of the directory, and if nothing fit.
-func list(dir object, cookie uint64, b lister, add func(billyfs.DirEntry) bool) (eof, none bool, err error) {
-	last, begin := cookie, b.Size() // of the entries with the cookie that is being added
-	full := false
-	first := begin
-	eof, err = dir.FS.ReadDir(dir.ino, cookie, func(e billyfs.DirEntry) bool {
-		if e.Cookie != last {
-			last, begin = e.Cookie, b.Size()
-		}
-		if !add(e) {
-			full = true
-			b.Truncate(begin)
-			return false
-		}
-		return true
-	})
-	return eof && !full, full && b.Size() == first, err
+// filler puts entries into a reply until one does not fit. Entries of one cookie go into
+// one reply or into none, since a client can only resume behind a cookie.
+type filler struct {
+	b            lister
+	last         uint64 // cookie of the entries that are being added
+	begin, first int    // of those, and of all, in the reply
+	full         bool
 }
+
+func fill(cookie uint64, b lister) filler {
+	return filler{b: b, last: cookie, begin: b.Size(), first: b.Size()}
+}
+
+// before is called before an entry is added.
+func (f *filler) before(cookie uint64) {
+	if cookie != f.last {
+		f.last, f.begin = cookie, f.b.Size()
+	}
+}
+
+// added is told whether it fit, and tells whether to go on.
+func (f *filler) added(ok bool) bool {
+	if !ok {
+		f.full = true
+		f.b.Truncate(f.begin)
+	}
+	return ok
+}
+
+// none tells that nothing fit.
+func (f *filler) none() bool { return f.full && f.b.Size() == f.first }
 
 func (c *call) readdir(d *wire.XDR) {
 	var a wire.ReaddirArgs
@@ -45,9 +56,12 @@ func (c *call) readdir(d *wire.XDR) {
 	if err == nil {
 		post := dir.post(&at)
 		l = wire.BeginReaddir(c.room(a.Count), &post, min(a.Count, maxListing))
-		eof, none, err = list(dir, a.Cookie, &l, func(e billyfs.DirEntry) bool {
-			return l.Add(uint64(e.Ino), e.Name, e.Cookie)
+		f := fill(a.Cookie, &l)
+		eof, err = dir.FS.ReadDir(dir.ino, a.Cookie, func(e billyfs.DirEntry) bool {
+			f.before(e.Cookie)
+			return f.added(l.Add(uint64(e.Ino), e.Name, e.Cookie))
 		})
+		eof, none = eof && !f.full, f.none()
 	}
 	if err == nil && !none {
 		c.b = l.Finish(eof)
@@ -84,10 +98,13 @@ func (c *call) readdirplus(d *wire.XDR) {
 	if err == nil {
 		post := dir.post(&at)
 		l = wire.BeginReaddirplus(c.room(a.MaxCount), &post, a.DirCount, min(a.MaxCount, maxListing))
-		eof, none, err = list(dir, a.Cookie, &l, func(e billyfs.DirEntry) bool {
-			attr, fh := c.plus(dir.export, e.Ino)
-			return l.Add(uint64(e.Ino), e.Name, e.Cookie, &attr, fh)
+		f := fill(a.Cookie, &l)
+		eof, err = dir.FS.ReadDirPlus(dir.ino, a.Cookie, func(e billyfs.DirEntry, p *billyfs.Plus) bool {
+			f.before(e.Cookie)
+			attr, fh := c.plus(dir.export, p)
+			return f.added(l.Add(uint64(e.Ino), e.Name, e.Cookie, &attr, fh))
 		})
+		eof, none = eof && !f.full, f.none()
 	}
 	if err == nil && !none {
 		c.b = l.Finish(eof)
@@ -97,15 +114,14 @@ func (c *call) readdirplus(d *wire.XDR) {
 	c.b = r.Append(c.b[:start])
 }
 
-// plus returns attributes and handle of an entry, as far as they can be had:
-// the client asks again for those of an object that just went.
-func (c *call) plus(e *export, ino billyfs.Ino) (attr wire.PostOp, fh []byte) {
-	a, err := e.FS.Attr(ino)
-	if err != nil {
-		return attr, nil
+// plus is what a reply says of an entry, as far as it is known: the client asks again
+// for what is missing.
+func (c *call) plus(e *export, p *billyfs.Plus) (attr wire.PostOp, fh []byte) {
+	if p.HasAttr {
+		attr = e.post(&p.Attr)
 	}
-	if fh, err = e.handle(c.fh[:0], ino); err != nil {
-		fh = nil
+	if p.HasHandle {
+		fh = e.codec.Append(c.fh[:0], &p.Handle)
 	}
-	return e.post(&a), fh
+	return attr, fh
 }

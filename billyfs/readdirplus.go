@@ -1,0 +1,87 @@
+package billyfs
+
+import "deltafs/deltalog"
+
+// Plus is what is known of an entry besides its name. Either can be missing: the object
+// may just have gone.
+type Plus struct {
+	Attr      Attr
+	Handle    Handle
+	HasAttr   bool
+	HasHandle bool
+}
+
+// ReadDirPlus is ReadDir with attributes and identity of each entry, as Attr and Handle
+// return them; *Plus is valid until fn returns. It costs less than to ask for each.
+func (t *Tree) ReadDirPlus(dir Ino, cookie uint64, fn func(DirEntry, *Plus) bool) (eof bool, err error) {
+	w := plusWalk{t: t, dir: dir}
+	return t.ReadDir(dir, cookie, func(e DirEntry) bool {
+		w.look(e.Ino)
+		return fn(e, &w.Plus)
+	})
+}
+
+// plusWalk keeps what entries of one directory have in common.
+type plusWalk struct {
+	t   *Tree
+	dir Ino
+	now int64 // when the first entry was looked at
+	Plus
+
+	home  deltalog.Home // of the directory's entries
+	known bool          // home is
+}
+
+func (w *plusWalk) look(ino Ino) {
+	t := w.t
+	// A table of nodes that are not used is a list: to look is cheaper than to use.
+	if s := t.nodes.peek(ino); s != nil && s.rec == nil && s.epoch == t.epoch.Load() && ino != RootIno && w.lookBase(ino) {
+		return
+	}
+	n := t.nodes.get(ino)
+	defer t.nodes.put(n)
+	s, err := t.load(n)
+	if err == nil && s.rec == nil && ino != RootIno && w.lookBase(ino) {
+		return
+	}
+	if err == nil {
+		w.Attr, err = t.attr(n, s)
+	}
+	w.HasAttr, w.HasHandle = err == nil, false
+	if err == nil {
+		w.Handle, err = t.Handle(ino)
+		w.HasHandle = err == nil
+	}
+}
+
+// lookBase is look for an object of the base that is known, and was looked at lately, and
+// that nothing is peculiar about; it is false for others.
+func (w *plusWalk) lookBase(ino Ino) bool {
+	b := w.t.base
+	o := b.known(ino)
+	if o == nil || o.shared || o.pinned || o.parent != w.dir || b.pinned.Load() {
+		return false
+	}
+	st := o.st.Load()
+	if w.now == 0 {
+		w.now = b.now()
+	}
+	if st == nil || o.typ == TypeDir && !st.links {
+		return false
+	}
+	if age := w.now - st.at; !b.immutable && (age < 0 || age >= trust) {
+		return false
+	}
+	if !w.known {
+		w.home = deltalog.Home{Parent: w.dir}
+		if w.t.ancestors(&w.home) != nil || w.home.Depth == unfit {
+			return false
+		}
+		w.known = true
+	}
+	w.Attr = st.attr
+	w.Attr.Ino, w.Attr.Gen = ino, o.gen
+	w.Handle = Handle{Ino: ino, Gen: o.gen, Parent: w.home.Parent, Depth: w.home.Depth, Ancestors: w.home.Ancestors}
+	w.HasAttr, w.HasHandle = true, true
+	return true
+}
