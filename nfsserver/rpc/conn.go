@@ -152,6 +152,9 @@ var errTakenOver = errors.New("another goroutine reads on")
 func (c *Conn) read(ctx context.Context) error {
 	c.now = 0
 	for {
+		if err := c.waitForRoom(); err != nil {
+			return err
+		}
 		if !buffered(c.r) {
 			c.flush()
 			if err := c.wait(); err != nil {
@@ -178,9 +181,6 @@ func (c *Conn) read(ctx context.Context) error {
 			c.calls.Add(1)
 			c.of.spawn(job{c, rec, class})
 			c.now = 0
-		}
-		if err := c.waitForRoom(); err != nil {
-			return err
 		}
 	}
 }
