@@ -19,8 +19,8 @@ import (
 // Bounds of what the base adapter keeps in memory, and for how long it
 // believes it if the base can change.
 const (
-	maxObjects   = 1 << 20 // objects known by number; directories do not count
-	maxListed    = 1 << 20 // entries of cached listings
+	knownFiles   = 1 << 17 // objects known by number; directories do not count
+	maxListed    = 1 << 17 // entries of cached listings
 	maxOpenFiles = 256
 	maxDepth     = 1 << 12 // directories above an object
 	trust        = int64(time.Second)
@@ -40,6 +40,7 @@ type baseOptions struct {
 	// yet. It is called without locks held. nil: nothing is known.
 	origin func(Ino) (deltalog.Origin, bool, error)
 	now    func() int64 // nanoseconds since 1970; nil: the clock
+	known  int          // files that are kept in mind; 0: knownFiles
 	hidden string       // prefix of names that are not shown: a commit's
 	// What the store knows of pins; all nil: there can be none.
 	pinAt      func(place) (Ino, error)
@@ -73,7 +74,7 @@ type base struct {
 
 	mu    sync.RWMutex
 	objs  map[Ino]*object
-	files int // entries of objs that are not directories
+	files struct{ n, most int } // entries of objs that are not directories
 	pins  pins
 
 	lists listCache
@@ -101,6 +102,9 @@ func openBase(fsys billy.Filesystem, key [32]byte, o baseOptions) (*base, error)
 	}
 	if b.now == nil {
 		b.now = func() int64 { return time.Now().UnixNano() }
+	}
+	if b.files.most = o.known; o.known <= 0 {
+		b.files.most = knownFiles
 	}
 	b.opened = b.now()
 	b.lists.init(maxListed)

@@ -20,7 +20,8 @@ type listing struct {
 	used    uint64
 }
 
-// listCache keeps listings, bounded by the number of their entries together.
+// listCache keeps listings, bounded by the number of their entries together; but those
+// in use are kept, however large: each piece that a client asks for needs all of it.
 type listCache struct {
 	mu    sync.Mutex
 	max   int
@@ -42,6 +43,10 @@ func (c *listCache) get(dir Ino) *listing {
 	return l
 }
 
+// listsInUse is among how many of the last calls there must be one for a listing, for it
+// to be in use.
+const listsInUse = 8
+
 // cost of a listing: its entries, and one for itself.
 func (l *listing) cost() int { return len(l.entries) + 1 }
 
@@ -49,9 +54,6 @@ func (c *listCache) put(dir Ino, l *listing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropLocked(dir)
-	if l.cost() > c.max/4 {
-		return
-	}
 	if c.total+l.cost() > c.max {
 		c.shrinkLocked(c.max - c.max/4 - l.cost())
 	}
@@ -69,7 +71,8 @@ func (c *listCache) dropLocked(dir Ino) {
 }
 
 // shrinkLocked drops the listings that were used longest ago until the total
-// is at most goal. It drops many at a time, so that its sorting is paid seldom.
+// is at most goal, but none that is in use. It drops many at a time, so that its sorting
+// is paid seldom.
 func (c *listCache) shrinkLocked(goal int) {
 	dirs := make([]Ino, 0, len(c.dirs))
 	for dir := range c.dirs {
@@ -79,7 +82,7 @@ func (c *listCache) shrinkLocked(goal int) {
 		return int(int64(c.dirs[x].used - c.dirs[y].used))
 	})
 	for _, dir := range dirs {
-		if c.total <= goal {
+		if c.total <= goal || c.dirs[dir].used+listsInUse > c.clock {
 			return
 		}
 		c.dropLocked(dir)

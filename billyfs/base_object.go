@@ -13,11 +13,11 @@ type object struct {
 	place
 	ino    Ino
 	gen    uint32
-	typ    uint32 // S_IFMT bits
-	shared bool   // the number is that of the inode, not that of the place
-	inode  uint64 // of a shared object: its inode number in the base
-	pinned bool   // a commit has given it its number, and home
-	home   deltalog.Home
+	typ    uint32         // S_IFMT bits
+	shared bool           // the number is that of the inode, not that of the place
+	inode  uint64         // of a shared object: its inode number in the base
+	pinned bool           // a commit has given it its number, and home
+	home   *deltalog.Home // of a pinned one
 	st     atomic.Pointer[stat]
 }
 
@@ -167,7 +167,7 @@ func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*o
 	o := &object{place: at, ino: ino, typ: typ, shared: shared}
 	switch {
 	case pin.Pinned:
-		o.pinned, o.home, o.gen = true, pin.Home, pin.Home.Gen
+		o.pinned, o.home, o.gen = true, &pin.Home, pin.Home.Gen
 	case shared:
 		o.inode = st.inode
 		o.gen = b.id.genShared(ino, st.inode, typ)
@@ -177,7 +177,7 @@ func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*o
 	o.st.Store(st)
 	if old == nil && typ != TypeDir {
 		b.makeRoomLocked()
-		b.files++
+		b.files.n++
 	}
 	b.objs[ino] = o
 	return o, nil
@@ -186,18 +186,18 @@ func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*o
 // makeRoomLocked forgets some files when too many are known. Directories are
 // kept: all below them is found through them.
 func (b *base) makeRoomLocked() {
-	if b.files < maxObjects {
+	if b.files.n < b.files.most {
 		return
 	}
 	// A sixteenth at a time, in the map's order, which is as good as random.
-	n := maxObjects / 16
+	n := max(b.files.most/16, 1)
 	for ino, o := range b.objs {
 		if n == 0 {
 			return
 		}
 		if o.typ != TypeDir {
 			delete(b.objs, ino)
-			b.files--
+			b.files.n--
 			n--
 		}
 	}
@@ -212,7 +212,7 @@ func (b *base) forget(o *object) {
 	}
 	delete(b.objs, o.ino)
 	if o.typ != TypeDir {
-		b.files--
+		b.files.n--
 	}
 }
 

@@ -314,21 +314,32 @@ func TestListCacheStaysInItsBounds(t *testing.T) {
 		for _, l := range c.dirs {
 			total += l.cost()
 		}
-		if total != c.total || total > c.max {
+		if total != c.total || total > c.max+listsInUse*50 {
 			t.Fatalf("counted %d, has %d", c.total, total)
 		}
 	}
 	if c.get(0) == nil {
 		t.Error("the listing in use was dropped")
 	}
-	if c.put(1000, &listing{entries: make([]DirEntry, 900)}); c.get(1000) != nil {
-		t.Error("a listing that would push out all others was kept")
+	c.put(1000, &listing{entries: make([]DirEntry, 9000)})
+	for i := range Ino(listsInUse / 2) {
+		c.put(2000+i, &listing{entries: make([]DirEntry, 100)})
+		if c.get(1000) == nil {
+			t.Fatal("a large listing in use was dropped")
+		}
+	}
+	for i := range Ino(20) {
+		c.put(3000+i, &listing{entries: make([]DirEntry, 100)})
+	}
+	if c.get(1000) != nil || c.total > c.max {
+		t.Error("a large listing that nobody uses was kept")
 	}
 }
 
 func TestObjectsStayInBounds(t *testing.T) {
-	b := openTestBase(t, memfs.New(), baseOptions{})
-	b.files = maxObjects
+	const most = 1000
+	b := openTestBase(t, memfs.New(), baseOptions{known: most})
+	b.files.n = most
 	st := &stat{attr: Attr{Mode: TypeRegular, Nlink: 1}}
 	for i := range Ino(100) {
 		b.objs[1000+i] = &object{ino: 1000 + i, typ: TypeRegular}
@@ -345,7 +356,7 @@ func TestObjectsStayInBounds(t *testing.T) {
 	if dirs != 101 {
 		t.Errorf("%d directories left", dirs)
 	}
-	if b.files > maxObjects || b.known(77) == nil || b.known(1000) != nil && b.known(1099) != nil && b.known(1050) != nil {
+	if b.files.n > most || b.known(77) == nil || b.known(1000) != nil && b.known(1099) != nil && b.known(1050) != nil {
 		t.Error("no file was forgotten")
 	}
 }

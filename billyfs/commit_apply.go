@@ -332,7 +332,7 @@ func (c *committer) goneLocked(ino Ino) {
 	if o := b.objs[ino]; o != nil {
 		delete(b.objs, ino)
 		if o.typ != TypeDir {
-			b.files--
+			b.files.n--
 		}
 	}
 }

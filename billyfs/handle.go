@@ -113,7 +113,11 @@ func (t *Tree) lowerPlace(ino Ino) (place, error) {
 // lies is lowerPlace with what a commit has left.
 func (t *Tree) lies(ino Ino) (deltalog.Origin, error) {
 	if o := t.base.known(ino); o != nil {
-		return deltalog.Origin{Parent: o.parent, Name: o.name, Pinned: o.pinned, Home: o.home}, nil
+		at := deltalog.Origin{Parent: o.parent, Name: o.name, Pinned: o.pinned}
+		if o.pinned {
+			at.Home = *o.home
+		}
+		return at, nil
 	}
 	if at, ok, err := t.base.originOf(ino); ok || err != nil {
 		return at, err

@@ -67,7 +67,7 @@ func (b *base) placeLocked(ino Ino, o deltalog.Origin) {
 	b.pins.lies[ino] = o
 	b.pinned.Store(true)
 	if old := b.objs[ino]; old != nil {
-		n := &object{place: at, ino: ino, gen: o.Home.Gen, typ: old.typ, pinned: true, home: o.Home}
+		n := &object{place: at, ino: ino, gen: o.Home.Gen, typ: old.typ, pinned: true, home: &o.Home}
 		n.st.Store(&stat{})
 		b.objs[ino] = n
 	}

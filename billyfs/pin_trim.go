@@ -84,7 +84,7 @@ func (t *Tree) unpin(ino Ino, at place) (bool, error) {
 	err := t.base.change(func() error { return t.logAppend(&b) }, func() {
 		if o := t.base.objs[ino]; o != nil {
 			delete(t.base.objs, ino)
-			t.base.files--
+			t.base.files.n--
 		}
 		t.base.changedLocked(at.parent)
 	})

@@ -16,7 +16,11 @@ type Plus struct {
 func (t *Tree) ReadDirPlus(dir Ino, cookie uint64, fn func(DirEntry, *Plus) bool) (eof bool, err error) {
 	w := plusWalk{t: t, dir: dir}
 	return t.ReadDir(dir, cookie, func(e DirEntry) bool {
-		w.look(e.Ino)
+		if w.look(e.Ino); !w.HasAttr { // it may have been forgotten since it was listed
+			if _, err := t.Lookup(dir, e.Name); err == nil {
+				w.look(e.Ino)
+			}
+		}
 		return fn(e, &w.Plus)
 	})
 }

@@ -18,6 +18,7 @@ type Options struct {
 	// Immutable says that the base cannot change (a read-only image), so that
 	// it is never checked for drift.
 	Immutable bool
+	Known     int          // files of the base that are kept in mind with their attributes, some 300 bytes each; 0: 131072
 	Line      string       // name of the live line; empty: main
 	Log       *slog.Logger // nil: discarded
 	Now       func() int64 // nanoseconds since 1970; nil: the clock
@@ -136,7 +137,7 @@ func (t *Tree) inBase(ino Ino) bool {
 // baseOptions are what the base asks of the store.
 func (t *Tree) baseOptions(o Options) baseOptions {
 	id := t.store.ID()
-	b := baseOptions{immutable: o.Immutable, log: t.log, now: t.now, hidden: fmt.Sprintf(".deltafs-%x-", id[:6])}
+	b := baseOptions{immutable: o.Immutable, known: o.Known, log: t.log, now: t.now, hidden: fmt.Sprintf(".deltafs-%x-", id[:6])}
 	wrap := func(op string, ino Ino, err error) error {
 		if err == nil {
 			return nil

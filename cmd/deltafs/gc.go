@@ -12,7 +12,7 @@ import (
 // while millions of files are made, it would let the heap double.
 const (
 	garbageLeast = 32 << 20 // bytes of garbage that are waited for
-	garbageMost  = 64 << 20
+	garbageMost  = 48 << 20
 )
 
 // tuneGC sets how much garbage is waited for after each collection.

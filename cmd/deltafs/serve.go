@@ -65,6 +65,7 @@ type serveFlags struct {
 	trace                  bool
 	logLevel, logFormat    string
 	immutable, printJSON   bool
+	known                  int
 	logFile, mountedAt     string
 }
 
@@ -111,6 +112,7 @@ func newServe(u *ui) *cobra.Command {
 	fl.StringVar(&f.minReclaimable, "min-reclaimable-blocks", "5%", "clean only segments of which at least this `PERCENTAGE` is dead")
 	fl.StringVar(&f.metrics, "metrics", "", "`ADDRESS` of this machine on which to serve metrics, for Prometheus")
 	fl.BoolVar(&f.immutable, "immutable", false, "the base can never change: do not check it for changes")
+	fl.IntVar(&f.known, "known-files", 131072, "files of the base to keep in mind with their attributes, some 300 bytes each")
 	fl.StringVar(&f.engine, "engine", engineNative, "what speaks NFS: native, or go-nfs to compare with")
 	fl.StringVar(&f.sync, "sync", "auto", "when changes are on disk before they are answered: auto, strict or local")
 	fl.StringSliceVar(&f.allow, "allow", nil, "let in clients at these addresses too: `CIDR`, such as 192.168.1.0/24")

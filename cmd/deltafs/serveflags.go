@@ -78,6 +78,8 @@ func (f serveFlags) places(cfg *serverConfig) error {
 		return badFlag("serve: --base is missing")
 	case f.commitWhenFull && f.immutable:
 		return badFlag("--commit-when-full changes the base, which --immutable says cannot change")
+	case f.known < 1000:
+		return badFlag("--known-files %d: at least 1000", f.known)
 	case f.base == "" && f.delta != "":
 		return badFlag("serve: --delta without --base")
 	case f.base != "" && f.delta == "":
@@ -98,7 +100,7 @@ func (f serveFlags) places(cfg *serverConfig) error {
 		return err
 	}
 	for _, p := range all {
-		e := exportConfig{Name: p.name, Cleaner: cleaner, Immutable: f.immutable, CommitWhenFull: f.commitWhenFull}
+		e := exportConfig{Name: p.name, Cleaner: cleaner, Immutable: f.immutable, Known: f.known, CommitWhenFull: f.commitWhenFull}
 		if e.Base, err = realBase(p.base); err != nil {
 			return goneBase(err, p.store)
 		}

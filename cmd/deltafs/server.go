@@ -26,6 +26,7 @@ type exportConfig struct {
 	Limit       int64 // bytes that the delta may take
 	Cleaner     deltalog.CleanerOptions
 	Immutable   bool
+	Known       int // files of the base that are kept in mind
 	// CommitWhenFull commits by itself when the delta is half full.
 	CommitWhenFull bool
 }
@@ -113,7 +114,7 @@ func (e *export) open(log *slog.Logger) (err error) {
 	if e.base, err = rootfs.Open(e.Base); err != nil {
 		return &fault{Op: "open", Path: e.Base, Err: bare(err), Code: exitBase}
 	}
-	e.lines = newLines(e.base, e.store, e.Store, billyfs.Options{Immutable: e.Immutable, Log: log})
+	e.lines = newLines(e.base, e.store, e.Store, billyfs.Options{Immutable: e.Immutable, Known: e.Known, Log: log})
 	if _, err = e.lines.tree(billyfs.MainLine); err != nil {
 		return &fault{Op: "open", Path: e.Base, Err: err}
 	}
