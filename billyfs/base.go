@@ -40,8 +40,11 @@ type baseOptions struct {
 	// yet. It is called without locks held. nil: nothing is known.
 	origin func(Ino) (deltalog.Origin, bool, error)
 	now    func() int64 // nanoseconds since 1970; nil: the clock
-	known  int          // files that are kept in mind; 0: knownFiles
-	hidden string       // prefix of names that are not shown: a commit's
+	// inUse tells of an object whether it is, or was lately; it is called with mu held.
+	// nil: none is.
+	inUse  func(Ino) bool
+	known  int    // files that are kept in mind; 0: knownFiles
+	hidden string // prefix of names that are not shown: a commit's
 	// What the store knows of pins; all nil: there can be none.
 	pinAt      func(place) (Ino, error)
 	eachPin    func(dir Ino, fn func(name string, ino Ino)) error
@@ -72,10 +75,15 @@ type base struct {
 	moves  atomic.Uint64
 	pinned atomic.Bool // there may be pins
 
-	mu    sync.RWMutex
-	objs  map[Ino]*object
-	files struct{ n, most int } // entries of objs that are not directories
-	pins  pins
+	mu   sync.RWMutex
+	objs map[Ino]*object
+	// Entries of objs that are not directories: how many there are, are kept, and must be
+	// before some are forgotten.
+	files struct {
+		n, most, next int
+		entered       uint32 // objects, ever
+	}
+	pins pins
 
 	lists listCache
 	dirs  listCache // subdirectories alone; see subdirs

@@ -14,6 +14,7 @@ type object struct {
 	ino    Ino
 	gen    uint32
 	typ    uint32         // S_IFMT bits
+	nth    uint32         // of all that were entered
 	shared bool           // the number is that of the inode, not that of the place
 	inode  uint64         // of a shared object: its inode number in the base
 	pinned bool           // a commit has given it its number, and home
@@ -175,6 +176,8 @@ func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*o
 		o.gen = b.id.genPlain(at.parent, at.name, typ)
 	}
 	o.st.Store(st)
+	b.files.entered++
+	o.nth = b.files.entered
 	if old == nil && typ != TypeDir {
 		b.makeRoomLocked()
 		b.files.n++
@@ -183,23 +186,32 @@ func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*o
 	return o, nil
 }
 
-// makeRoomLocked forgets some files when too many are known. Directories are
-// kept: all below them is found through them.
+// justEntered is how many objects are kept of those that came last, though nobody may have
+// come to use them yet.
+const justEntered = 1 << 10
+
+// makeRoomLocked forgets some files when too many are known, but none that is in use, or
+// was lately: a call may be between two looks at it. Directories are kept: all below
+// them is found through them.
 func (b *base) makeRoomLocked() {
-	if b.files.n < b.files.most {
+	f := &b.files
+	if f.n < max(f.most, f.next) {
 		return
 	}
 	// A sixteenth at a time, in the map's order, which is as good as random.
-	n := max(b.files.most/16, 1)
+	n := max(f.most/16, 1)
 	for ino, o := range b.objs {
-		if n == 0 {
-			return
-		}
-		if o.typ != TypeDir {
+		if o.typ != TypeDir && f.entered-o.nth > justEntered && (b.inUse == nil || !b.inUse(ino)) {
 			delete(b.objs, ino)
-			b.files.n--
-			n--
+			f.n--
+			if n--; n == 0 {
+				break
+			}
 		}
+	}
+	f.next = f.n + 1
+	if n > 0 { // all the others are in use: not to look again at once
+		f.next = f.n + max(f.most/16, 1)
 	}
 }
 

@@ -339,7 +339,7 @@ func TestListCacheStaysInItsBounds(t *testing.T) {
 func TestObjectsStayInBounds(t *testing.T) {
 	const most = 1000
 	b := openTestBase(t, memfs.New(), baseOptions{known: most})
-	b.files.n = most
+	b.files.n, b.files.entered = most, 2*justEntered
 	st := &stat{attr: Attr{Mode: TypeRegular, Nlink: 1}}
 	for i := range Ino(100) {
 		b.objs[1000+i] = &object{ino: 1000 + i, typ: TypeRegular}
@@ -358,6 +358,20 @@ func TestObjectsStayInBounds(t *testing.T) {
 	}
 	if b.files.n > most || b.known(77) == nil || b.known(1000) != nil && b.known(1099) != nil && b.known(1050) != nil {
 		t.Error("no file was forgotten")
+	}
+	// Those in use stay, and so do those that just came.
+	b.inUse = func(ino Ino) bool { return ino < 10_900 }
+	for i := range Ino(3 * justEntered) {
+		_, err := b.enterAs(10_000+i, place{RootIno, fmt.Sprint("x", i)}, false, st, 0)
+		must(t, err)
+	}
+	for i := range Ino(3 * justEntered) {
+		if ino := 10_000 + i; b.known(ino) == nil && (ino < 10_900 || i+justEntered >= 3*justEntered) {
+			t.Fatalf("%d was forgotten", ino)
+		}
+	}
+	if n := b.files.n; n > most+900+justEntered+2*most/16 {
+		t.Errorf("%d files are kept in mind, of %d", n, most)
 	}
 }
 

@@ -92,7 +92,7 @@
 //	  Tree.stack     (shared by changes; alone while the line goes on in another layer)
 //	    node.mu        (inodes, in rising order of their numbers: lockSet)
 //	      deltalog       (its append lock and all below)
-//	      locks of caches: nodes, dentries, files of the base; held for a few lines
+//	      locks of caches: files of the base, nodes, dentries; held for a few lines
 //
 // Reading takes none of the first three. Whoever needs locks of what a name stands for looks
 // it up, takes the locks in order, and looks again (lockNames). The base is asked

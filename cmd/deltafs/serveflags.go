@@ -78,8 +78,8 @@ func (f serveFlags) places(cfg *serverConfig) error {
 		return badFlag("serve: --base is missing")
 	case f.commitWhenFull && f.immutable:
 		return badFlag("--commit-when-full changes the base, which --immutable says cannot change")
-	case f.known < 1000:
-		return badFlag("--known-files %d: at least 1000", f.known)
+	case f.known < 100_000:
+		return badFlag("--known-files %d: at least 100000", f.known)
 	case f.base == "" && f.delta != "":
 		return badFlag("serve: --delta without --base")
 	case f.base != "" && f.delta == "":
