@@ -45,6 +45,7 @@ type crashPlan struct {
 	lives, steps int // per history
 	seeds        int // random crashes at each place, beside one that loses all, and at each third one that keeps all
 	every        int // of the recoveries, one in so many is crashed again, and so on
+	lost         int // of the crashes, one in so many is recovered from without the index, too
 }
 
 // seedsAt returns the seeds to crash with at a position of a trace.
@@ -126,7 +127,7 @@ func (w *life) crash(r *simdisk.Replay, b bounds, seed uint64, p crashPlan, t *c
 	if err := a.recover(); err != nil {
 		return err
 	}
-	if t.crashes%8 == 0 { // the same crash, and the index is lost too
+	if t.crashes%p.lost == 0 { // the same crash, and the index is lost too
 		img := r.Crash(seed)
 		l := &after{w: w, d: img, kv: newCrashKV(img, nil), bounds: b}
 		if err := l.recover(); err != nil {

@@ -34,7 +34,7 @@ func crashScale(t *testing.T, n int) (from, to int) {
 // compares with what the store was told.
 func TestCrash(t *testing.T) {
 	from, to := crashScale(t, 200)
-	plan := crashPlan{lives: 3, steps: 40, seeds: 1, every: 40}
+	plan := crashPlan{lives: 3, steps: 40, seeds: 1, every: 40, lost: 8}
 	tally := newTally()
 	for seed := from; seed < to; seed++ {
 		if err := runHistory(uint64(seed), plan, tally); err != nil {
@@ -64,4 +64,16 @@ func TestCrash(t *testing.T) {
 			t.Errorf("too few %s for %d histories", what, n)
 		}
 	}
+}
+
+// TestCrashWithoutIndex crashes fewer histories, but loses the index each time.
+func TestCrashWithoutIndex(t *testing.T) {
+	from, to := crashScale(t, 12)
+	tally := newTally()
+	for seed := from; seed < to; seed++ {
+		if err := runHistory(uint64(seed), crashPlan{lives: 3, steps: 40, seeds: 2, every: 1 << 30, lost: 1}, tally); err != nil {
+			t.Fatalf("DELTAFS_HISTORY=%d: %v", seed, err)
+		}
+	}
+	t.Logf("%d histories, %d crash states", tally.histories, tally.crashes)
 }

@@ -44,6 +44,48 @@ func frozenLayer() error {
 	return nil
 }
 
+// newNumber drops a fork and makes another: nothing of the one shows in the other, though
+// it is not deleted yet.
+func newNumber() error {
+	s, dir, err := manualStore()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	defer s.Close()
+	kept, _, err := s.Snapshot(MainLayer, "kept")
+	if err != nil {
+		return err
+	}
+	one, _, err := s.Fork(MainLayer, "one", 2)
+	if err != nil {
+		return err
+	}
+	ino := s.NewIno()
+	var b Batch
+	b.Inode(one.ID, ino, &Inode{Mode: TypeRegular, Mtime: 1})
+	if _, err := s.Append(&b); err != nil {
+		return err
+	}
+	if _, err := s.Drop(one.ID); err != nil {
+		return err
+	}
+	two, _, err := s.Fork(MainLayer, "two", 3)
+	if err != nil {
+		return err
+	}
+	if r, ok, err := s.Inode(two.ID, ino); ok || err != nil {
+		return fmt.Errorf("layer %d over %d shows what layer %d had: %+v, %w", two.ID, kept.ID, one.ID, r, orNone(err))
+	}
+	return nil
+}
+
+func TestNewNumber(t *testing.T) {
+	if err := newNumber(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFrozenLayer(t *testing.T) {
 	if err := frozenLayer(); err != nil {
 		t.Error(err)

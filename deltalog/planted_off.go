@@ -36,5 +36,6 @@ const (
 	plantSpareSync      = false // the name of a new segment is not made durable
 	plantShortBatch     = false // the frames of a batch go to the index, and its write is not looked at
 	plantNoCover        = false // nothing says at the end that all before it is synced
+	plantBehindEnd      = false // the list of cold segments is taken from behind the end of the log
 	plantThawed         = false // changes go to frozen layers
 )

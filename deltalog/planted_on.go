@@ -34,5 +34,6 @@ var (
 	plantSpareSync      bool
 	plantShortBatch     bool
 	plantNoCover        bool
+	plantBehindEnd      bool
 	plantThawed         bool
 )

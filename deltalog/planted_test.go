@@ -19,7 +19,10 @@ type plantedBug struct {
 
 func plantedBugs() []plantedBug {
 	crash := func(seed uint64) error {
-		return runHistory(seed, crashPlan{lives: 3, steps: 40, seeds: 1, every: 40}, newTally())
+		return runHistory(seed, crashPlan{lives: 3, steps: 40, seeds: 1, every: 40, lost: 8}, newTally())
+	}
+	lost := func(seed uint64) error {
+		return runHistory(seed, crashPlan{lives: 3, steps: 40, seeds: 2, every: 1 << 30, lost: 1}, newTally())
 	}
 	fault := func(seed uint64) error { return runFaults(seed, 40, 9, new(faultTally)) }
 	foreign := func(uint64) error { return foreignBytes() }
@@ -40,12 +43,12 @@ func plantedBugs() []plantedBug {
 		{"forget at recovery what the cleaner has moved", &plantNoRedo, crash, 0},
 		{"an older list of cold segments behind a newer one", &plantListLate, func(uint64) error { return rotatedMeanwhile() }, 0},
 		{"move a pointer that points elsewhere by now", &plantNoCAS, func(uint64) error { return changedWhileMoved() }, 0},
-		{"the number of a layer that is gone is given out again", &plantReuseLayer, crash, 35},
+		{"the number of a layer that is gone is given out again", &plantReuseLayer, func(uint64) error { return newNumber() }, 0},
 		{"folding layers forgets file data", &plantFoldNoData, crash, 1},
 		{"what a truncated file has in layers below shows through", &plantShowBelow, crash, 0},
 		{"removing hides nothing of layers below", &plantHideNothing, crash, 0},
 		{"the lowest layer of a chain wins", &plantBottomFirst, crash, 0},
-		{"a dropped layer stays in the index", &plantKeepDropped, crash, 3},
+		{"a dropped layer stays in the index", &plantKeepDropped, crash, 7},
 		{"what was replayed is not written and synced again", &plantSkipHarden, crash, 0},
 		{"a segment is recycled before it is durable that it was trimmed", &plantTrimUnsynced, crash, 26},
 		{"TRUNCATE leaves the extents as they are", &plantNoTruncate, crash, 0},
@@ -54,6 +57,7 @@ func plantedBugs() []plantedBug {
 		{"the name of a new segment is not made durable", &plantSpareSync, crash, 0},
 		{"the frames of a batch go to the index, and its write is not looked at", &plantShortBatch, fault, 0},
 		{"nothing says at the end that all before it is synced", &plantNoCover, func(seed uint64) error { return runFlips(seed, 2000, new(flipTally)) }, 0},
+		{"the list of cold segments is taken from behind the end of the log", &plantBehindEnd, lost, 105},
 		{"changes go to frozen layers", &plantThawed, func(uint64) error { return frozenLayer() }, 0},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -35,7 +36,7 @@ type Conn struct {
 	calls sync.WaitGroup // those
 	used  atomic.Int64   // when it was last heard of, in nanoseconds
 	busy  atomic.Int32   // calls that are carried out
-	turn  atomic.Int64   // when the reader began the call that it carries out itself, see now; 0: none
+	turn  atomic.Int64   // when the reader began the call that it carries out itself, see now; 0: none; beingTaken
 	now   int64          // of the reader: when its last call ended, if nothing was waited for since
 
 	mu        sync.Mutex
@@ -185,6 +186,9 @@ func (c *Conn) read(ctx context.Context) error {
 	}
 }
 
+// beingTaken is the turn of a reader while another is put in its place.
+const beingTaken = -1
+
 // here carries a call out on the reader's goroutine. It is false if that took so long
 // that another one has become the reader: the call has had a slot since.
 func (c *Conn) here(ctx context.Context, rec []byte, class int) bool {
@@ -196,6 +200,9 @@ func (c *Conn) here(ctx context.Context, rec []byte, class int) bool {
 	c.s.watched()
 	c.call(ctx, rec, false)
 	if !c.turn.CompareAndSwap(began, 0) {
+		for c.turn.Load() == beingTaken {
+			runtime.Gosched()
+		}
 		c.s.took(class, takeOverAfter)
 		c.flush()
 		c.leave()
@@ -233,11 +240,14 @@ func (c *Conn) takeOver(began int64) {
 		<-c.slots
 		return
 	}
-	c.calls.Add(1)
-	if !c.turn.CompareAndSwap(began, 0) {
-		c.leave()
+	if !c.turn.CompareAndSwap(began, beingTaken) {
+		<-c.s.slots
+		<-c.slots
 		return
 	}
+	// The reader does not come to wait for the calls now, nor to end this one.
+	c.calls.Add(1)
+	c.turn.Store(0)
 	c.of.spawn(job{c: c})
 }
 
