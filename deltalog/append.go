@@ -264,7 +264,7 @@ func spareFor(b *Batch) int {
 
 // rotateLocked ends the head with a SEAL and begins the next segment.
 func (s *Store) rotateLocked() error {
-	id, err := s.segs.take()
+	id, reused, err := s.segs.take()
 	if err != nil {
 		return err
 	}
@@ -280,6 +280,9 @@ func (s *Store) rotateLocked() error {
 	}
 	if err := s.beginLocked(hdr); err != nil {
 		return err
+	}
+	if reused {
+		s.head.zeroed = s.segs.size
 	}
 	s.work.rotated()
 	return nil
@@ -378,9 +381,6 @@ func (s *Store) beginLocked(hdr segHeader) error {
 	}
 	s.segs.release(s.head.seg)
 	s.head.begun(seg)
-	if s.segs.reused(hdr.id) {
-		s.head.zeroed = s.segs.size
-	}
 	s.sync.began(&hdr)
 	return nil
 }

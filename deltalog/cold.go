@@ -61,7 +61,7 @@ func (c *cleaner) headOf(id uint64) *coldHead {
 
 // beginCold begins a cold segment as head k: it is listed when this returns.
 func (s *Store) beginCold(k int) error {
-	id, err := s.segs.take()
+	id, _, err := s.segs.take()
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,8 @@
 // preallocated. Ids rise and are never reused; the file of a freed segment is
 // reused (recycled) by renaming it to a new id, so its old bytes are still in
 // it, which the salt tells from new ones. While the log is synced by small pieces,
-// zeros are written ahead of its end: they are no frames either. A segment begins with a header of 512 bytes:
+// zeros are written ahead of its end: they are no frames either. A segment begins
+// with a header of 512 bytes:
 //
 //	 0  8  magic "DFSSEG1\n"
 //	 8  4  format version, 1

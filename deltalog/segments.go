@@ -314,18 +314,21 @@ func (t *segments) retire(oldest uint64) {
 	}
 }
 
-// take returns the id of a spare, making it if there is none.
-func (t *segments) take() (uint64, error) {
+// take returns the id of a spare, making it if there is none, and whether its file was
+// part of the log before.
+func (t *segments) take() (id uint64, reused bool, err error) {
 	t.prep.Lock()
 	defer t.prep.Unlock()
 	if err := t.makeSpares(1); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	id := t.spares[0]
+	id = t.spares[0]
 	t.spares = t.spares[1:]
-	return id, nil
+	reused = t.written[id]
+	delete(t.written, id)
+	return id, reused, nil
 }
 
 // stock makes the spares that are kept ready.
@@ -399,15 +402,6 @@ func (t *segments) makeSpare() error {
 	}
 	t.mu.Unlock()
 	return nil
-}
-
-// reused tells whether the file of a spare that was taken was part of the log before.
-func (t *segments) reused(id uint64) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	was := t.written[id]
-	delete(t.written, id)
-	return was
 }
 
 // makeFile makes the file of segment id, of a retired segment's if there is one.

@@ -71,7 +71,7 @@ What is written goes to a directory of its own there, which is removed in the en
 			case errors.Is(err, bench.ErrUnknownRow):
 				return &fault{Err: usagef("%v", err), Code: exitUsage, Hint: "deltafs bench --list"}
 			case err != nil:
-				return &fault{Op: "bench", Err: err, Hint: "is the server running, and does it export that to this host? deltafs exports"}
+				return &fault{Op: "bench", Err: err, Hint: "is the server running, and does it export that to this host? Of DeltaFS, root needs one with --trust-loopback"}
 			}
 			return u.benchResults(o.Targets, results, asJSON)
 		},
