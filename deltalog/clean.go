@@ -158,7 +158,7 @@ type victim struct {
 // Not quite the age, for the hot log can only be cleaned from its old end, and is so long
 // that what lies there is old: of the powers from 0 to 1 this copies least in
 // BenchmarkHotCold.
-func (v victim) score() float64 { return (1 - v.live) * math.Pow(v.age, 0.7) / (1 + v.live) }
+func (v victim) score() float64 { return (1 - v.live) * math.Pow(v.age, 0.55) / (1 + v.live) }
 
 // byScore prefers what it is worth most to clean, byCost what costs least.
 func byScore(a, b victim) bool { return a.score() > b.score() }
@@ -248,9 +248,9 @@ func (s *Store) cleanOne(v victim, rest func()) (copied int64, err error) {
 	}
 	m := &mover{s: s, id: v.id, rest: rest}
 	if most := s.segs.allowed(); most == 0 || most >= sortedLeast {
-		m.sorts, m.learns = true, !v.cold
+		m.sorts, m.learns = true, !v.cold || s.cleaner.warm[v.id]
 	}
-	if m.learns {
+	if m.sorts && !v.cold {
 		s.cleaner.heat.next(len(s.segs.ids()))
 	}
 	if err := m.run(v); err != nil {
@@ -289,6 +289,7 @@ func (s *Store) freeLocked(v victim) error {
 		return err
 	}
 	delete(s.cleaner.footers, v.id)
+	delete(s.cleaner.warm, v.id)
 	if v.cold {
 		s.segs.retireCold(v.id)
 	} else {

@@ -28,6 +28,7 @@ type cleaner struct {
 	heads   [2]*coldHead
 	heat    heat
 	footers map[uint64][]sealEntry
+	warm    map[uint64]bool // segments that were filled by the head of that name, as far as this process knows
 	bad     map[uint64]bool // segments that are damaged: they stay as they are
 	copied  atomic.Uint64   // bytes, with headers, since the store was opened
 	listed  func()          // of tests: called when a list was appended and is not durable yet
@@ -101,6 +102,9 @@ func (s *Store) beginCold(k int) error {
 	seg, err := s.segs.acquire(id)
 	if err != nil {
 		return s.sync.poison(err)
+	}
+	if k == headWarm {
+		s.cleaner.warm[id] = true
 	}
 	s.cleaner.heads[k] = &coldHead{seg: seg, off: segHeaderSize, synced: segHeaderSize, inos: map[sealKey]LSN{}}
 	return nil
@@ -195,6 +199,12 @@ func (h *coldHead) put(f *frame, data, packed []byte) loc {
 // behind it.
 func (h *coldHead) fits(n int, size int64) bool {
 	return h.off+int64(len(h.buf)+n+frameHeaderSize+(len(h.inos)+1)*sealEntrySize) <= size
+}
+
+// room returns how many bytes of file data, in whole blocks, a frame may have to go into the segment.
+func (h *coldHead) room(size int64) int {
+	left := int(size-h.off) - len(h.buf) - 2*frameHeaderSize - (len(h.inos)+1)*sealEntrySize
+	return max(left-tableSize(max(left, 0)), 0) &^ (heatBlock - 1)
 }
 
 // flush writes and syncs what was put.

@@ -314,9 +314,9 @@
 //  1. copies what is live to a cold segment: records and data that the index has
 //     there, and tombstones (ENTRYGONE, TRUNCATE, DROP) if another cold segment
 //     holds any frame, live or dead, of that inode with a lower LSN (footers tell;
-//     what is hot is newer). What was overwritten while it was hot, in the last rounds,
-//     goes to a head of its own, in a log of 32 segments or more: it will die sooner. Ranges of a file that touch are
-//     joined, up to 256 KiB. Their LSN is the highest of theirs: nothing that was logged
+//     what is hot is newer). What was overwritten while it was hot, or in a segment of what had been so, in
+//     the last rounds, goes to a head of its own, in a log of 32 segments or more: it will die sooner. Ranges of a
+//     file that touch are joined, up to 256 KiB. Their LSN is the highest of theirs: nothing that was logged
 //     between has changed any of them, or it would not be live.
 //  2. syncs the copies, and then moves the index's pointers, a few at a time under
 //     the append lock, each only if it still points to the original.

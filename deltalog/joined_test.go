@@ -80,6 +80,40 @@ func TestJoin(t *testing.T) {
 	r.fsck()
 }
 
+// TestCutToRoom: what is moved fills cold segments to their ends, and is cut in two for it.
+func TestCutToRoom(t *testing.T) {
+	r := newCleanRig(t, Options{Manual: true})
+	ino := r.NewIno()
+	for i := range 16 { // of which a segment of 64 KiB takes two, and most of a third
+		if err := r.write(ino, i*30_000, pattern(i, 22<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(filler(r.Store, 77), cleanHot(r.Store)); err != nil {
+		t.Fatal(err)
+	}
+	sealed := 0
+	for _, ref := range r.segs.coldRefs() {
+		if r.cleaner.headOf(ref.id) == nil {
+			sealed++
+			if left := r.segs.size - int64(ref.end); left > cutLeast {
+				t.Errorf("%d bytes of cold segment %d are empty", left, ref.id)
+			}
+		}
+	}
+	if sealed < 4 {
+		t.Errorf("%d cold segments are full", sealed)
+	}
+	r.check()
+	if err := r.write(ino, 30_000*7+15_000, pattern(50, 4096)); err != nil { // over where one was cut
+		t.Fatal(err)
+	}
+	r.reopen(false)
+	r.reopen(true)
+	r.fsck()
+	r.check()
+}
+
 // TestCompress: with Compress, data that shrinks takes less space once it was moved,
 // what is reported of it too, and what does not shrink is left as it is.
 func TestCompress(t *testing.T) {

@@ -32,7 +32,7 @@ type mover struct {
 	s      *Store
 	id     uint64
 	sorts  bool // copies go to one of two heads
-	learns bool // from what is dead, for it is a hot one
+	learns bool // from what is dead: it was written, or moved, as hot
 	parts  []part
 	moves  []move
 	copied int64
@@ -116,7 +116,9 @@ func (m *mover) frame(f *frame, at loc) error {
 		return err
 	}
 	if val == nil || valuePointer(val) != at {
-		m.died(f)
+		if m.learns {
+			m.s.cleaner.heat.died(f)
+		}
 		return nil
 	}
 	if mv.to, err = m.put(f, nil); err != nil {
@@ -155,8 +157,15 @@ func (m *mover) data(f *frame, at loc) error {
 	if err != nil {
 		return err
 	}
+	if m.learns {
+		dead := f.offset
+		for _, e := range parts {
+			m.s.cleaner.heat.overwritten(f, dead, e.off)
+			dead = e.end()
+		}
+		m.s.cleaner.heat.overwritten(f, dead, f.offset+uint64(f.length))
+	}
 	if len(parts) == 0 {
-		m.died(f)
 		return nil
 	}
 	data, err := f.data(nil)
@@ -182,13 +191,6 @@ func (m *mover) data(f *frame, at loc) error {
 	return m.flush()
 }
 
-// died tells what is known of a frame that is dead.
-func (m *mover) died(f *frame) {
-	if m.learns {
-		m.s.cleaner.heat.died(f)
-	}
-}
-
 // joinMost is how much data of a file is put into one frame when what lies side by
 // side in the file is moved; joinPacked, if it is to be compressed, for that is read and
 // expanded as a whole.
@@ -209,6 +211,7 @@ func (m *mover) writeParts() error {
 		most = min(most, joinPacked)
 	}
 	for len(m.parts) > 0 {
+		most := m.cutToRoom(most)
 		n, whole := 1, m.parts[0].f
 		for ; n < len(m.parts); n++ {
 			f := &m.parts[n].f
@@ -226,6 +229,32 @@ func (m *mover) writeParts() error {
 	m.parts = nil
 	return nil
 }
+
+// cutToRoom fits the next range to what is left in the segment that it goes to, so that the end of that is not
+// left empty: it cuts the range in two if need be, and returns how much of the file, most at most, a frame may have.
+func (m *mover) cutToRoom(most int) int {
+	p := m.parts[0]
+	h := m.s.cleaner.heads[m.head(&p.f)]
+	if h == nil || m.s.o.Cleaner.Compress { // how much room compressed data take is not known
+		return most
+	}
+	room := h.room(m.s.segs.size)
+	switch n := int(p.f.length); {
+	case n <= room:
+		return min(most, room)
+	case room < cutLeast:
+		return most
+	}
+	rest := p
+	rest.f.offset, rest.f.length, rest.data = p.f.offset+uint64(room), p.f.length-uint32(room), p.data[room:]
+	p.f.length, p.data = uint32(room), p.data[:room]
+	m.parts = slices.Insert(m.parts, 1, rest)
+	m.parts[0] = p
+	return room
+}
+
+// cutLeast is the least that a range is cut for, in bytes.
+const cutLeast = heatBlock
 
 // join copies ranges that touch as one frame with the header f.
 func (m *mover) join(f *frame, parts []part) error {
@@ -249,11 +278,14 @@ func (m *mover) join(f *frame, parts []part) error {
 func (m *mover) put(f *frame, data []byte) (loc, error) {
 	s := m.s
 	packed := m.compress(data)
-	space := frameHeaderSize + pad8(max(int(f.size), tableSize(len(data))+len(data)))
-	if packed != nil {
-		space = frameHeaderSize + pad8(len(packed))
+	size := int(f.size)
+	switch {
+	case packed != nil:
+		size = len(packed)
+	case data != nil: // a part of what the frame had, or more
+		size = tableSize(len(data)) + len(data)
 	}
-	k, err := m.headFor(f, space)
+	k, err := m.headFor(f, frameHeaderSize+pad8(size))
 	if err != nil {
 		return loc{}, err
 	}

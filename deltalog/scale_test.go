@@ -41,10 +41,18 @@ type hotCold struct {
 	b      Batch
 }
 
+// newHotCold fills a store with blocks, or, if that is 0, to three quarters of its limit as Usage counts both.
 func newHotCold(s *Store, blocks int) (*hotCold, error) {
-	w := &hotCold{s: s, ino: s.NewIno(), blocks: blocks, rng: rand.New(rand.NewPCG(8, 0)), p: pattern(1, 4096)}
-	for i := range blocks {
-		if err := w.put(i); err != nil {
+	w := &hotCold{s: s, ino: s.NewIno(), rng: rand.New(rand.NewPCG(8, 0)), p: pattern(1, 4096)}
+	for ; w.blocks < blocks || blocks == 0; w.blocks++ {
+		u, err := s.Usage()
+		if err != nil {
+			return nil, err
+		}
+		if blocks == 0 && u.Used*4 >= u.Limit*3 {
+			break
+		}
+		if err := w.put(w.blocks); err != nil {
 			return nil, err
 		}
 	}
@@ -70,22 +78,28 @@ func (w *hotCold) one() error {
 	return w.put(i)
 }
 
-// BenchmarkHotCold overwrites a store of which three quarters are live, one that
+// BenchmarkHotCold overwrites a store that is three quarters full, one that
 // has to clean and one that has not, in turns. DELTAFS_BENCH_MIB is the limit,
 // DELTAFS_BENCH_TIMES how many times that is written, DELTAFS_BENCH_RATE how many
-// writes a second there are at most.
+// writes a second there are at most. Full is what Usage, df, info and the thresholds call so;
+// with DELTAFS_BENCH_RAW=1 the data alone are three quarters of the limit with all that is kept free in it.
 func BenchmarkHotCold(b *testing.B) {
 	mib, times, rate := benchNumber("DELTAFS_BENCH_MIB", 256), benchNumber("DELTAFS_BENCH_TIMES", 10), benchNumber("DELTAFS_BENCH_RATE", 0)
 	limit := int64(mib) << 20
 	for range b.N {
 		var ws [2]*hotCold
+		blocks := 0
+		if benchNumber("DELTAFS_BENCH_RAW", 0) > 0 {
+			blocks = int(limit / 4096 * 3 / 4)
+		}
 		for i, o := range []Options{{Limit: limit, SegmentSize: segmentFor(limit)}, {SegmentSize: segmentFor(limit)}} {
-			s := mustCreate(b, b.TempDir(), o)
 			var err error
-			if ws[i], err = newHotCold(s, int(limit/4096*3/4)); err != nil {
+			if ws[i], err = newHotCold(mustCreate(b, b.TempDir(), o), blocks); err != nil {
 				b.Fatal(err)
 			}
+			blocks = ws[i].blocks
 		}
+		b.ReportMetric(float64(blocks)*4096/float64(limit), "data/limit")
 		s := ws[0].s
 		for range int(limit/4096) * benchNumber("DELTAFS_BENCH_WARM", 0) {
 			if err := ws[0].one(); err != nil {

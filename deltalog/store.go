@@ -136,7 +136,7 @@ func openLocked(dir string, o Options, lock *storeLock) (*Store, error) {
 	}
 	s := &Store{dir: dir, o: o, sb: sb, lock: lock}
 	s.sync.init()
-	s.cleaner.footers, s.cleaner.bad = map[uint64][]sealEntry{}, map[uint64]bool{}
+	s.cleaner.footers, s.cleaner.warm, s.cleaner.bad = map[uint64][]sealEntry{}, map[uint64]bool{}, map[uint64]bool{}
 	s.segs = newSegments(s)
 	if err := s.recover(); err != nil {
 		s.segs.close()

@@ -108,6 +108,14 @@ func TestCommit(t *testing.T) {
 	g.run("commit.sh")
 }
 
+// TestPace measures how long calls of a client take while a commit goes on; it checks what it reads.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	g := newGuest(t)
+	g.addDisk("disk.img", 6<<30)
+	g.run("pace.sh")
+}
+
 // TestForks lets four clients write to forks of one image.
 func TestForks(t *testing.T) {
 	t.Parallel()

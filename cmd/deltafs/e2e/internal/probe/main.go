@@ -21,6 +21,8 @@
 //	probe resend FILE SOURCE LOST copy and send, wait for LOST, sync
 //	probe get URL                 what an HTTP server answers
 //	probe names DIR STOP          make and remove names in DIR until STOP is there
+//	probe lots DIR N SIZE         N files that tell whose their bytes are, in directories of 500
+//	probe pace LOTS N SIZE OWN STOP  read of those and write to OWN, unhurried; how long calls took
 package main
 
 import (
@@ -43,7 +45,7 @@ func run(args []string) error {
 		"tree": tree, "mk": mk, "mmap": mmap, "sock": sock, "excl": excl, "direct": direct,
 		"readdir-delete": readdirDelete, "patch": patch, "json": jsonNumber, "write": write,
 		"written": written, "history": history, "prefix": prefix, "resend": resend, "names": names,
-		"get": get, "scatter": scatter, "blocks": blocks,
+		"get": get, "scatter": scatter, "blocks": blocks, "lots": lots, "pace": pace,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
 		return fmt.Errorf("no such command: %q", args)
