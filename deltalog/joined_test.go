@@ -96,7 +96,7 @@ func TestCutToRoom(t *testing.T) {
 	for _, ref := range r.segs.coldRefs() {
 		if r.cleaner.headOf(ref.id) == nil {
 			sealed++
-			if left := r.segs.size - int64(ref.end); left > cutLeast {
+			if left := r.segs.size - int64(ref.end); left > heatBlock {
 				t.Errorf("%d bytes of cold segment %d are empty", left, ref.id)
 			}
 		}

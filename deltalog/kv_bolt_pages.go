@@ -48,8 +48,10 @@ func checkLayout(tx *bbolt.Tx) error {
 			continue
 		}
 		p := &boltPages{file: f, size: size, all: u64(40)}
-		if st, err := f.Stat(); err != nil || uint64(st.Size())/uint64(size) < p.all {
-			return indexBad("the file has not the %d pages that it should have: %v", p.all, err)
+		if st, err := f.Stat(); err != nil {
+			return err
+		} else if uint64(st.Size())/uint64(size) < p.all {
+			return indexBad("the file has %d bytes, and should have %d pages of %d", st.Size(), p.all, size)
 		}
 		p.seen = make([]uint64, p.all/64+1)
 		if free := u64(32); free != ^uint64(0) {

@@ -242,7 +242,7 @@ func (m *mover) cutToRoom(most int) int {
 	switch n := int(p.f.length); {
 	case n <= room:
 		return min(most, room)
-	case room < cutLeast:
+	case room == 0:
 		return most
 	}
 	rest := p
@@ -252,9 +252,6 @@ func (m *mover) cutToRoom(most int) int {
 	m.parts[0] = p
 	return room
 }
-
-// cutLeast is the least that a range is cut for, in bytes.
-const cutLeast = heatBlock
 
 // join copies ranges that touch as one frame with the header f.
 func (m *mover) join(f *frame, parts []part) error {

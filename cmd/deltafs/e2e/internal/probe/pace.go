@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// paced is the content of the file with a number: each eight bytes say whose they are, and where.
-func paced(n, size int64) []byte {
-	p := make([]byte, 0, size+8)
-	for i := int64(0); int64(len(p)) < size; i++ {
+// paced is size bytes of the content, from off on, of the file with a number: each eight bytes say whose they are, and where.
+func paced(n, off, size int64) []byte {
+	p := make([]byte, 0, size+16)
+	for i := off / 8; int64(len(p)) < size+8; i++ {
 		p = binary.LittleEndian.AppendUint64(p, uint64(n<<32|i))
 	}
-	return p[:size]
+	return p[off%8:][:size]
 }
 
 // pacedFile is where the file with a number is: 500 to a directory.
@@ -42,7 +42,7 @@ func lots(args []string) error {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(name, paced(n, size), 0o644); err != nil {
+		if err := os.WriteFile(name, paced(n, 0, size), 0o644); err != nil {
 			return err
 		}
 	}
@@ -62,9 +62,10 @@ func pace(args []string) error {
 		return err
 	}
 	const block, own = 4096, 200
-	rng := rand.New(rand.NewPCG(12, uint64(time.Now().UnixNano())))
+	rng := rand.New(rand.NewPCG(12, 12))
 	var took [3][]time.Duration
-	written := map[int64]int64{}
+	written := map[int64]int64{} // how often
+	var names []int64            // of those
 	each := [3]func() error{
 		func() error {
 			n, off := rng.Int64N(count), rng.Int64N(max(size-block, 1))
@@ -77,24 +78,23 @@ func pace(args []string) error {
 			if _, err := f.ReadAt(got, off); err != nil {
 				return err
 			}
-			if !bytes.Equal(got, paced(n, size)[off:][:len(got)]) {
+			if !bytes.Equal(got, paced(n, off, int64(len(got)))) {
 				return fmt.Errorf("%s: wrong at %d", f.Name(), off)
 			}
 			return nil
 		},
 		func() error {
 			n := rng.Int64N(own)
-			written[n]++
-			return os.WriteFile(filepath.Join(args[3], fmt.Sprint("own", n)), paced(n+written[n]*own, block), 0o644)
+			if written[n]++; written[n] == 1 {
+				names = append(names, n)
+			}
+			return os.WriteFile(filepath.Join(args[3], fmt.Sprint("own", n)), paced(n+written[n]*own, 0, block), 0o644)
 		},
 		func() error {
-			n := rng.Int64N(own)
-			if written[n] == 0 {
-				return nil
-			}
+			n := names[rng.IntN(len(names))]
 			name := filepath.Join(args[3], fmt.Sprint("own", n))
 			got, err := os.ReadFile(name)
-			if err == nil && !bytes.Equal(got, paced(n+written[n]*own, block)) {
+			if err == nil && !bytes.Equal(got, paced(n+written[n]*own, 0, block)) {
 				err = fmt.Errorf("%s: not what was written last", name)
 			}
 			return err
