@@ -242,12 +242,13 @@
 // # Index
 //
 // Buckets of index.db. Values of the first four end in 16 bytes more than they
-// show: LSN u64, and then CRC u32 over key and value and the LSN, and 4 zero bytes:
+// show: LSN u64, CRC u32 (of the bucket's number with the form as its top bit, a byte; key; value; LSN),
+// and form u32: 1 for packed extents, else 0:
 //
 //	inode    layer u32, inode u64                     frame pointer (16 bytes), inode record
 //	entry    layer u32, parent u64, cookie u64, name  frame pointer, entry payload behind the name
 //	origin   layer u32, inode u64                     frame pointer, ORIGIN payload
-//	extent   layer u32, inode u64, start u64          extents, 32 bytes each
+//	extent   layer u32, inode u64, start u64          extents, packed
 //	layer    layer u32                                frame pointer, layer record
 //	(origin: the layer is 0)
 //	meta     "checkpoint": see index.go; "live": live bytes per segment;
@@ -257,10 +258,15 @@
 // padding included). An extent is file offset u64, length u32, frame offset
 // u32, segment u64, LSN u64 - and the position of its first byte in the frame's
 // data follows from the file offset in the frame's header. Extents of a file
-// are packed by chunks of at most 4 MiB of the file and 4 KiB of value (31 extents
+// lie in chunks of at most 4 MiB of the file and 4 KiB (31 extents
 // are put into one, since a change writes all of it): the
 // value at key start s holds the extents that begin at or after s and before
-// the next key; no extent crosses a multiple of 4 MiB or the next key.
+// the next key; no extent crosses a multiple of 4 MiB or the next key. In memory, and with form 0,
+// an extent has these 32 bytes. With form 1 it has five variable-length integers (7 bits a byte, the lowest
+// first, the top bit set if more follow), for a block of 4 KiB about 11 bytes: file offset less
+// the end of the extent before (at first: less s); length; segment less that before (at first 0),
+// 0, -1, 1, -2 as 0, 1, 2, 3; frame offset with its lowest 3 bits, which are 0, moved to the top;
+// LSN less that before (at first: the one behind the value), as the segment is.
 //
 // Live bytes of a segment: the frame bytes of each metadata value that points
 // into it, and the length of each extent that points into it. They are counted as

@@ -3,6 +3,7 @@ package deltalog
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 )
 
 // extent is a range of a file whose bytes lie in one DATA frame. Where in the
@@ -85,6 +86,54 @@ func appendChunk(es []extent, v []byte) []extent {
 		es = append(es, chunkAt(v, i))
 	}
 	return es
+}
+
+// packChunk appends to dst the form in which the database holds the chunk v, which begins
+// at start and whose newest extent has LSN newest: a third of the bytes. What extents have
+// in common with the one before is what most of them have in common with it.
+func packChunk(dst []byte, start uint64, v []byte, newest LSN) []byte {
+	pos, seg, lsn := start, uint64(0), newest
+	for i := range chunkLen(v) {
+		e := chunkAt(v, i)
+		dst = binary.AppendUvarint(dst, e.off-pos)
+		dst = binary.AppendUvarint(dst, uint64(e.length))
+		dst = binary.AppendVarint(dst, int64(e.seg-seg))
+		dst = binary.AppendUvarint(dst, uint64(bits.RotateLeft32(e.frameOff, -3))) // frames begin at multiples of 8
+		dst = binary.AppendVarint(dst, int64(e.lsn-lsn))
+		pos, seg, lsn = e.end(), e.seg, e.lsn
+	}
+	return dst
+}
+
+// unpackChunk appends to dst the chunk that packChunk has packed.
+func unpackChunk(dst []byte, start uint64, packed []byte, newest LSN) ([]byte, error) {
+	e := extent{off: start, lsn: newest} // as if it ended there
+	bad := false
+	unsigned := func(most uint64) uint64 {
+		n, size := binary.Uvarint(packed)
+		if size <= 0 || n > most {
+			packed, bad = nil, true
+			return 0
+		}
+		packed = packed[size:]
+		return n
+	}
+	signed := func() uint64 {
+		n := unsigned(math.MaxUint64)
+		return n>>1 ^ -(n & 1)
+	}
+	for len(packed) > 0 {
+		e.off = e.end() + unsigned(math.MaxUint64)
+		e.length = uint32(unsigned(math.MaxUint32))
+		e.seg += signed()
+		e.frameOff = bits.RotateLeft32(uint32(unsigned(math.MaxUint32)), 3)
+		e.lsn += LSN(signed())
+		if bad || len(dst) > chunkMax {
+			return nil, indexBad("the chunk at %d is not packed as chunks are", start)
+		}
+		dst = appendExtent(dst, e)
+	}
+	return dst, nil
 }
 
 // checkChunk tells whether v can be the chunk that begins at start.

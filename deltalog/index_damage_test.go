@@ -206,14 +206,14 @@ func FuzzIndexValue(f *testing.F) {
 	f.Add(byte(tableExtent), keyOfExtent(1, 2, 1<<62), []byte{})
 	f.Fuzz(func(t *testing.T, n byte, key, stored []byte) {
 		b := table(n) % tables
-		v, lsn, err := openStored(b, key, stored)
+		v, lsn, err := openStored(nil, b, key, stored)
 		if err != nil {
 			// The checksum stops nearly all; what has a right one must do as well.
 			if checkKey(b, key) != nil || checkValue(b, key, stored) != nil {
 				return
 			}
 			v, lsn = stored, 7
-		} else if again := appendStored(nil, b, key, v, lsn); string(again) != string(stored) {
+		} else if again := appendStored(nil, b, key, v, lsn); string(again) != string(stored) && (b != tableExtent || stored[len(stored)-4] == packed) {
 			t.Fatalf("%x is written back as %x", stored, again)
 		}
 		db := newKVMem()

@@ -81,6 +81,7 @@ type flusher struct {
 	sums     bucketSums
 	live     liveBytes // when frozen was
 
+	buf      []byte
 	table    table  // where the next transaction begins
 	next     []byte // key there; nil: the table's first
 	begun    bool
@@ -140,7 +141,8 @@ func (f *flusher) writePairs(tx kvTx) error {
 func (f *flusher) writePair(tx kvTx, it item) error {
 	t := f.table
 	if stored := tx.get(t, it.key); stored != nil {
-		if _, _, err := openStored(t, it.key, stored); err != nil {
+		var err error
+		if f.buf, _, err = openStored(f.buf, t, it.key, stored); err != nil {
 			return err
 		}
 		f.sums.sub(t, storedCRC(stored))
@@ -171,7 +173,7 @@ func (x *index) addLevel(live liveBytes, m, seen *memtable) error {
 					}
 					seen.set(t, item{key: it.key})
 					if stored := tx.get(t, it.key); stored != nil {
-						old, _, err := openStored(t, it.key, stored)
+						old, _, err := openStored(nil, t, it.key, stored)
 						if err != nil {
 							return err
 						}

@@ -31,8 +31,8 @@ func (x *index) lookup(t table, key []byte) (val []byte, lsn LSN, err error) {
 				val, lsn = nil, 0
 				return nil
 			}
-			v, l, err := openStored(t, key, stored)
-			val, lsn = bytes.Clone(v), l
+			var err error
+			val, lsn, err = openStored(nil, t, key, stored)
 			return err
 		})
 		if err != nil || x.still(gen) {
@@ -89,8 +89,8 @@ func (x *index) floorIn(c kvCursor, gen uint64, t table, lo, hi []byte) (pair, e
 		case !ok && k == nil:
 			return pair{}, nil
 		case !ok || k != nil && bytes.Compare(k, it.key) > 0:
-			v, lsn, err := openStored(t, k, stored)
-			return pair{key: bytes.Clone(k), val: bytes.Clone(v), lsn: lsn}, err
+			v, lsn, err := openStored(nil, t, k, stored)
+			return pair{key: bytes.Clone(k), val: v, lsn: lsn}, err
 		case it.val != nil:
 			return it, nil
 		}

@@ -68,14 +68,13 @@ func (x *index) readMeta(tx kvTx) error {
 func survey(tx kvTx) (sums bucketSums, live liveBytes, highest Ino, err error) {
 	live = liveBytes{}
 	for t := range tables {
-		var last []byte
+		var last, v []byte
 		c := tx.cursor(t)
 		for k, stored := c.seek(nil); k != nil; k, stored = c.next() {
 			if last != nil && bytes.Compare(last, k) >= 0 {
 				return sums, nil, 0, indexBad("keys of bucket %s are out of order", t)
 			}
-			v, _, err := openStored(t, k, stored)
-			if err != nil {
+			if v, _, err = openStored(v, t, k, stored); err != nil {
 				return sums, nil, 0, err
 			}
 			if t == tableInode && keyIno(k)&Born != 0 {

@@ -96,11 +96,11 @@ func (x *index) storedPage(t table, from, to []byte, n int) (ps []pair, next []b
 				next = bytes.Clone(k)
 				break
 			}
-			v, lsn, err := openStored(t, k, stored)
+			v, lsn, err := openStored(nil, t, k, stored)
 			if err != nil {
 				return err
 			}
-			ps = append(ps, pair{key: bytes.Clone(k), val: bytes.Clone(v), lsn: lsn})
+			ps = append(ps, pair{key: bytes.Clone(k), val: v, lsn: lsn})
 		}
 		return nil
 	})

@@ -6,7 +6,10 @@ import (
 )
 
 // Values have two forms. In memory a value is what doc.go shows, without the
-// trailer; the LSN is kept beside it. In the database the trailer follows.
+// trailer, and extents have their full size; the LSN is kept beside it. In the database
+// the trailer follows, and chunks are packed. Those of the first databases are not,
+// which their trailer tells.
+const packed = 1
 
 // pointerValue returns the value of a metadata record: where its frame is, and
 // what it says.
@@ -29,11 +32,11 @@ func valuePointer(v []byte) loc {
 
 func valueRecord(v []byte) []byte { return v[pointerSize:] }
 
-// pairCRC is the checksum of a pair: over the table, the key, the value and
-// its LSN. It is also what the bucket's sum is made of.
-func pairCRC(t table, key, val []byte, lsn LSN) uint32 {
+// pairCRC is the checksum of a pair: over the table, the key, the value as it is stored, and in
+// which form, and its LSN. It is also what the bucket's sum is made of.
+func pairCRC(t table, key, val []byte, lsn LSN, form uint32) uint32 {
 	var head [1]byte
-	head[0] = byte(t)
+	head[0] = byte(t) | byte(form)<<7
 	var tail [8]byte
 	binary.LittleEndian.PutUint64(tail[:], uint64(lsn))
 	c := crc32.Update(0, castagnoli, head[:])
@@ -44,15 +47,21 @@ func pairCRC(t table, key, val []byte, lsn LSN) uint32 {
 
 // appendStored appends the stored form of a value to dst.
 func appendStored(dst []byte, t table, key, val []byte, lsn LSN) []byte {
-	dst = append(dst, val...)
+	at, form := len(dst), uint32(0)
+	if t == tableExtent {
+		dst, form = packChunk(dst, keyTail(key), val, lsn), packed
+	} else {
+		dst = append(dst, val...)
+	}
+	crc := pairCRC(t, key, dst[at:], lsn, form)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(lsn))
-	dst = binary.LittleEndian.AppendUint32(dst, pairCRC(t, key, val, lsn))
-	return binary.LittleEndian.AppendUint32(dst, 0)
+	dst = binary.LittleEndian.AppendUint32(dst, crc)
+	return binary.LittleEndian.AppendUint32(dst, form)
 }
 
-// openStored verifies a stored pair and returns the value, a part of stored,
-// and its LSN. What it returns has the size that its table asks for.
-func openStored(t table, key, stored []byte) ([]byte, LSN, error) {
+// openStored verifies a stored pair. It returns the value, in buf if there is room, and
+// its LSN. What it returns has the size that its table asks for.
+func openStored(buf []byte, t table, key, stored []byte) ([]byte, LSN, error) {
 	if err := checkKey(t, key); err != nil {
 		return nil, 0, err
 	}
@@ -62,8 +71,17 @@ func openStored(t table, key, stored []byte) ([]byte, LSN, error) {
 	}
 	val, trailer := stored[:n], stored[n:]
 	lsn := LSN(binary.LittleEndian.Uint64(trailer))
-	if binary.LittleEndian.Uint32(trailer[8:]) != pairCRC(t, key, val, lsn) || binary.LittleEndian.Uint32(trailer[12:]) != 0 {
+	form := binary.LittleEndian.Uint32(trailer[12:])
+	if form > packed || form == packed && t != tableExtent || binary.LittleEndian.Uint32(trailer[8:]) != pairCRC(t, key, val, lsn, form) {
 		return nil, 0, indexBad("checksum of a value in bucket %s is wrong", t)
+	}
+	if form == packed {
+		var err error
+		if val, err = unpackChunk(buf[:0], keyTail(key), val, lsn); err != nil {
+			return nil, 0, err
+		}
+	} else {
+		val = append(buf[:0], val...)
 	}
 	return val, lsn, checkValue(t, key, val)
 }
