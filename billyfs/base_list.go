@@ -265,3 +265,28 @@ func findEntry(list []DirEntry, cookie uint64, name string) *DirEntry {
 	}
 	return &list[i]
 }
+
+// findNames walks the whole base for names of files, if there are any in want, until found has taken one of each.
+func (b *base) findNames(want map[Ino]bool, found func(ino Ino, at place) bool) error {
+	dirs := []Ino{RootIno}
+	for len(want) > 0 && len(dirs) > 0 {
+		dir := dirs[len(dirs)-1]
+		dirs = dirs[:len(dirs)-1]
+		list, err := b.ReadDir(dir)
+		if k := KindOf(err); k == Stale || k == Access || k == NotDir {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			switch {
+			case e.Type == TypeDir:
+				dirs = append(dirs, e.Ino)
+			case want[e.Ino] && found(e.Ino, place{dir, e.Name}):
+				delete(want, e.Ino)
+			}
+		}
+	}
+	return nil
+}

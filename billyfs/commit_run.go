@@ -293,29 +293,13 @@ func (c *committer) findOthers() error {
 			want[ino] = true
 		}
 	}
-	dirs := []Ino{RootIno}
-	for len(want) > 0 && len(dirs) > 0 {
-		dir := dirs[len(dirs)-1]
-		dirs = dirs[:len(dirs)-1]
-		list, err := c.t.base.ReadDir(dir)
-		if k := KindOf(err); k == Stale || k == Access || k == NotDir {
-			continue
+	return c.t.base.findNames(want, func(ino Ino, at place) bool {
+		if c.loses(ino, at) {
+			return false
 		}
-		if err != nil {
-			return err
-		}
-		for _, e := range list {
-			at := place{dir, e.Name}
-			switch {
-			case e.Type == TypeDir:
-				dirs = append(dirs, e.Ino)
-			case want[e.Ino] && !c.loses(e.Ino, at):
-				c.p.gain(e.Ino, at)
-				delete(want, e.Ino)
-			}
-		}
-	}
-	return nil
+		c.p.gain(ino, at)
+		return true
+	})
 }
 
 // remove takes away names, from the bottom up.

@@ -217,12 +217,13 @@ func (d *discarding) left(b *deltalog.Batch, ino Ino, r *deltalog.Inode) bool {
 	if !d.inodes[ino] {
 		return true
 	}
-	named := slices.ContainsFunc(d.names[ino], func(at place) bool { return !d.entries[at] })
-	within := isDir && slices.ContainsFunc(d.children[ino], func(at place) bool { return !d.entries[at] })
+	stays := func(at place) bool { return !d.entries[at] }
+	named := slices.ContainsFunc(d.names[ino], stays) || slices.ContainsFunc(d.at[ino], stays)
+	within := isDir && slices.ContainsFunc(d.children[ino], stays)
 	if !named && !within {
 		return false
 	}
-	// Names stay; attributes and content go.
+	// Names stay, or stay away; attributes and content go.
 	_, st, err := d.t.base.stat(ino, false)
 	if err != nil {
 		return true

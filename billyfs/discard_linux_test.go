@@ -2,7 +2,9 @@ package billyfs
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -61,4 +63,38 @@ func TestDiscardPathsInHistories(t *testing.T) {
 		r.close()
 		os.RemoveAll(r.dir)
 	})
+}
+
+// TestDiscardOfAnotherName: what has changed in a file of the base that has lost the name it was known by is given
+// up under another name of it, and the lost name stays lost.
+func TestDiscardOfAnotherName(t *testing.T) {
+	base := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(base, "f"), []byte("content"), 0o644))
+	must(t, os.Link(filepath.Join(base, "f"), filepath.Join(base, "g")))
+	r := newRig(t, base, filepath.Join(t.TempDir(), "delta"))
+	defer r.close()
+	for _, s := range []step{write("f", "changed"), remove("f")} {
+		s(t, r)
+	}
+	discard := func(path string, want ...string) {
+		t.Helper()
+		if got, err := r.DiscardPaths([]string{path}); err != nil || !slices.Equal(got, []string{path}) {
+			t.Fatalf("discard of %s: %q, %v", path, got, err)
+		}
+		if got := statusOf(t, r); !slices.Equal(got, want) {
+			t.Errorf("after the discard of %s status says %q, not %q", path, got, want)
+		}
+		checkInvariants(t, r.Tree)
+		if got := r.content(r.path("g").Ino); got != "content" {
+			t.Errorf("after the discard of %s g holds %q", path, got)
+		}
+	}
+	discard("g", "D f")
+	if n := r.path("g").Nlink; n != 1 {
+		t.Errorf("%d names, with one removed", n)
+	}
+	discard("f")
+	if n := r.path("g").Nlink; n != 2 {
+		t.Errorf("%d names, with none removed", n)
+	}
 }

@@ -36,8 +36,9 @@ func (e StatusEntry) MarshalJSON() ([]byte, error) {
 
 // Status calls fn for each path that differs from the base, in order of paths,
 // until fn fails, and returns that error. It walks the records of the layer,
-// and asks the base only for what they name, so its cost follows the changes.
-// What changes meanwhile may be shown or not.
+// and asks the base only for what they name, so its cost follows the changes;
+// but if a file that has changed has lost the name that it was known by, and has others in the base, it
+// looks for one of those, and walks the base for it. What changes meanwhile may be shown or not.
 func (t *Tree) Status(fn func(StatusEntry) error) error {
 	c, err := t.collect()
 	if err != nil {
@@ -49,10 +50,28 @@ func (t *Tree) Status(fn func(StatusEntry) error) error {
 			list = append(list, s)
 		}
 	}
+	lost := map[Ino]bool{}
 	for ino := range c.inodes {
-		if s, ok := c.inPlace(ino); ok {
+		switch at, shown := c.place(ino); {
+		case shown:
+			if s, ok := c.inPlace(ino, at); ok {
+				list = append(list, s)
+			}
+		case c.otherNames(ino):
+			lost[ino] = true
+		}
+	}
+	err = t.base.findNames(lost, func(ino Ino, at place) bool {
+		if !c.shows(at, ino) {
+			return false
+		}
+		if s, ok := c.inPlace(ino, at); ok {
 			list = append(list, s)
 		}
+		return true
+	})
+	if err != nil {
+		return err
 	}
 	slices.SortFunc(list, func(a, b StatusEntry) int {
 		return cmp.Or(strings.Compare(a.Path, b.Path), cmp.Compare(a.Code, b.Code))
@@ -186,16 +205,26 @@ func (c *changes) shows(at place, ino Ino) bool {
 	return !ok || !e.Whiteout && e.Ino == ino
 }
 
-// inPlace is the line for an object of the base that has a record and still
-// goes by its name there.
-func (c *changes) inPlace(ino Ino) (s StatusEntry, ok bool) {
+// place is where an object of the base that has a record is, if it still goes by its name there.
+func (c *changes) place(ino Ino) (at place, shown bool) {
 	if !c.t.inBase(ino) || !c.alive(ino) {
-		return s, false
+		return at, false
 	}
 	at, ok := c.t.lowerPlaceIf(ino)
-	if ino != RootIno && (!ok || !c.shows(at, ino)) {
-		return s, false
+	return at, ino == RootIno || ok && c.shows(at, ino)
+}
+
+// otherNames tells whether a file that has lost its name in the base, and has got none from the layer, may have more there.
+func (c *changes) otherNames(ino Ino) bool {
+	if !c.t.inBase(ino) || !c.alive(ino) || len(c.names[ino]) > 0 || c.inodes[ino].Mode&TypeMask == TypeDir {
+		return false
 	}
+	_, ok := c.t.lowerPlaceIf(ino)
+	return ok
+}
+
+// inPlace is the line for an object of the base that has a record and still goes by a name that it has there.
+func (c *changes) inPlace(ino Ino, at place) (s StatusEntry, ok bool) {
 	if s.Path, ok = c.path(at); ino == RootIno {
 		s.Path, ok = ".", true
 	}

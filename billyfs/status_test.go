@@ -243,3 +243,31 @@ func TestPathOf(t *testing.T) {
 		t.Error(fmt.Errorf("unknown inode: %w", err))
 	}
 }
+
+// TestStatusOfAFileThatLostItsName: a file of the base is known by one of its names; when that is removed, what has
+// changed in it is listed under another.
+func TestStatusOfAFileThatLostItsName(t *testing.T) {
+	base := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(base, "deep/down"), 0o755))
+	must(t, os.WriteFile(filepath.Join(base, "f"), []byte("content"), 0o644))
+	must(t, os.Link(filepath.Join(base, "f"), filepath.Join(base, "deep/down/g")))
+	must(t, os.Link(filepath.Join(base, "f"), filepath.Join(base, "deep/h")))
+	r := newRig(t, base, filepath.Join(t.TempDir(), "delta"))
+	defer r.close()
+	for _, s := range []step{write("f", "changed"), remove("f"), remove("deep/h")} {
+		s(t, r)
+	}
+	want := []string{"D deep/h", "M deep/down/g", "D f"}
+	slices.SortFunc(want, func(a, b string) int { return strings.Compare(a[2:], b[2:]) })
+	if got := statusOf(t, r); !slices.Equal(got, want) {
+		t.Errorf("status says %q, not %q", got, want)
+	}
+	if got := r.content(r.path("deep/down/g").Ino); got != "changed" {
+		t.Errorf("the file holds %q", got)
+	}
+	remove("deep/down/g")(t, r)
+	want = []string{"D deep/down/g", "D deep/h", "D f"}
+	if got := statusOf(t, r); !slices.Equal(got, want) {
+		t.Errorf("without names status says %q, not %q", got, want)
+	}
+}

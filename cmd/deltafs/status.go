@@ -27,7 +27,8 @@ func changeOf(e billyfs.StatusEntry) change {
 }
 
 const statusLong = `List what the delta changes of its base, one path a line. It takes as long as
-there are changes, however large the base is. The codes are
+there are changes, however large the base is (but the base is walked for the other names
+of a changed file that has lost the one that it was known by). The codes are
 
   A  added              M  content changed        m  mode, owner or times changed
   D  deleted            R  renamed (from -> to)   T  type changed
