@@ -344,10 +344,40 @@ func (t *Tree) Drop(name string) error {
 		return layerFail(op, name, err)
 	}
 	if live, ok, _ := t.store.Layer(t.live()); ok && live.Parent == dropped {
-		// What came after the snapshot can become one with it only if it is frozen.
-		if err := t.step(op, ""); err != nil {
+		if err := t.stepOver(op); err != nil {
 			return err
 		}
 	}
 	return t.Sync(max(lsn, t.store.LastLSN()))
+}
+
+// stepOver freezes what came after a snapshot that was given up: only then can the two become one. With as many layers
+// as there can be those below have to do so first, and what came after stays apart until another step.
+func (t *Tree) stepOver(op string) error {
+	if err := t.step(op, ""); !errors.Is(err, deltalog.ErrDepth) {
+		return err
+	}
+	return nil
+}
+
+// Flatten gives up all snapshots that the line goes back to, durably and at once, and returns their names, the newest
+// first. What forks have begun with is kept for them, and so are snapshots that a rollback has made. Space
+// of what only the snapshots had comes back by and by.
+func (t *Tree) Flatten() ([]string, error) {
+	const op = "flatten"
+	if err := t.changeable(op, t.line); err != nil {
+		return nil, err
+	}
+	t.stack.Lock()
+	names, lsn, err := t.store.Flatten(t.live())
+	t.stack.Unlock()
+	if err != nil {
+		return nil, layerFail(op, t.line, err)
+	}
+	if len(names) > 0 {
+		if err := t.stepOver(op); err != nil {
+			return names, err
+		}
+	}
+	return names, t.Sync(max(lsn, t.store.LastLSN()))
 }

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"deltafs/deltalog"
 )
 
 // openLine opens another line of the rig's store.
@@ -366,5 +369,66 @@ func TestAccept(t *testing.T) {
 		if l.Flags&2 != 0 {
 			t.Errorf("a snapshot that nobody needs is left: %q", l.Name)
 		}
+	}
+}
+
+// TestFlatten: a line of as many layers as there can be gives up all its snapshots at once, and shows what it showed; so
+// does a fork that began with one of them.
+func TestFlatten(t *testing.T) {
+	r := newRig(t, newBase(t), filepath.Join(t.TempDir(), "s"))
+	defer r.close()
+	df := r.path("d/f")
+	put := func(tr *Tree, off int64, s string) {
+		t.Helper()
+		_, err := tr.WriteAt(root, df.Ino, []byte(s), off)
+		must(t, err)
+	}
+	if names, err := r.Flatten(); len(names) != 0 || err != nil {
+		t.Fatalf("without snapshots: %q, %v", names, err)
+	}
+	want := ""
+	var snaps []string
+	for n := 0; ; n++ {
+		put(r.Tree, int64(n), string(rune('a'+n%26)))
+		want += string(rune('a' + n%26))
+		name := fmt.Sprint("s", n)
+		err := r.Snapshot(name)
+		if errors.Is(err, deltalog.ErrDepth) {
+			break
+		}
+		must(t, err)
+		snaps = append(snaps, name)
+	}
+	must(t, r.Fork("fork", "s1"))
+	fork := r.openLine("fork")
+	put(fork, 0, "F")
+	forked, err := readAll(fork, df.Ino)
+	must(t, err)
+	must(t, r.Drop(snaps[len(snaps)-1])) // the line cannot step over it, and needs not
+	names, err := r.Flatten()
+	must(t, err)
+	slices.Reverse(names)
+	if got := snaps[:len(snaps)-1]; !slices.Equal(names, got) {
+		t.Errorf("dropped %q, not %q", names, got)
+	}
+	for _, settled := range []bool{false, true} {
+		if settled {
+			must(t, r.store.Settle(context.Background(), nil))
+			r.reopen(true)
+			fork = r.openLine("fork")
+		}
+		if got, err := readAll(r.Tree, df.Ino); err != nil || !strings.HasPrefix(got, want) {
+			t.Errorf("settled %v: the line has %.100q, %v", settled, got, err)
+		}
+		if got, err := readAll(fork, df.Ino); err != nil || got != forked {
+			t.Errorf("settled %v: the fork has %.100q, not %.100q, %v", settled, got, forked, err)
+		}
+	}
+	if _, ok := r.store.LayerNamed("s3"); ok || len(r.store.Layers()) > 4 { // two lines, what they share, what main had behind
+		t.Errorf("layers are left: %+v", r.store.Layers())
+	}
+	must(t, r.Snapshot("again"))
+	if names, err := r.Flatten(); !slices.Equal(names, []string{"again"}) || err != nil {
+		t.Errorf("%q, %v", names, err)
 	}
 }

@@ -106,6 +106,28 @@ func (s *Store) Drop(id LayerID) (LSN, error) {
 	return lsn, err
 }
 
+// Flatten gives up all snapshots that a line lies over, as Drop does, in one batch, and
+// returns their names, the newest first: what is left of the line is one layer below the live one
+// when Settle has done its work, and one more for each fork that began with one of them. Other
+// snapshots stay, those that a rollback has kept among them.
+func (s *Store) Flatten(line LayerID) (names []string, lsn LSN, err error) {
+	_, lsn, err = s.restack("flatten", func(t *layerTree, b *Batch) (Layer, error) {
+		l, err := t.line(line)
+		if err != nil {
+			return Layer{}, err
+		}
+		for _, id := range l.chain[1:] {
+			if rec := t.layers[id].Layer; rec.Name != "" {
+				names = append(names, rec.Name)
+				rec.Name, rec.Flags = "", rec.Flags&^LayerAuto
+				b.Layer(rec)
+			}
+		}
+		return Layer{}, nil
+	})
+	return names, lsn, err
+}
+
 // restack changes the tree of layers, one caller at a time.
 func (s *Store) restack(op string, change func(t *layerTree, b *Batch) (Layer, error)) (Layer, LSN, error) {
 	s.appending.Lock()

@@ -42,10 +42,11 @@ import (
 //	POST /v1/fork?name=NAME&from=SNAPSHOT&fork=LINE
 //	POST /v1/accept?name=NAME&fork=LINE
 //	POST /v1/drop?name=NAME
+//	POST /v1/flatten?fork=LINE
 //	POST /v1/discard?fork=LINE
 //	                 as the commands of these names; fork is main if it is left
 //	                 out, from the line as it is. A rollback answers {"saved": NAME},
-//	                 a discard {"changes": N}
+//	                 flatten {"dropped": [NAME...]}, a discard {"changes": N}
 //	POST /v1/stop    ends the server as SIGTERM does
 //
 // Errors are a status code and {"error": "..."}.

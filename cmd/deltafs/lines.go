@@ -72,7 +72,7 @@ func (ls *lines) forks() (names []string) {
 // control socket asks for it.
 type verb struct {
 	Do   string // one of verbs
-	Name string // all but discard
+	Name string // all but flatten, discard, accept-base
 	Fork string // the line that it is about; empty: main
 	From string // fork: the snapshot to begin with; empty: the line as it is now
 	// Paths are those of discard, none for all, and of accept-base.
@@ -80,12 +80,14 @@ type verb struct {
 }
 
 // verbs are the names of all.
-var verbs = []string{"snapshot", "rollback", "fork", "accept", "drop", "discard", "accept-base"}
+var verbs = []string{"snapshot", "rollback", "fork", "accept", "drop", "flatten", "discard", "accept-base"}
 
 // done is what a verb has done.
 type done struct {
-	Saved   string `json:"saved,omitempty"` // rollback: what the line was before
-	Changes int    `json:"changes"`         // discard, accept-base: how many paths were changed
+	Saved string `json:"saved,omitempty"` // rollback: what the line was before
+	// Dropped are the snapshots that flatten has given up.
+	Dropped []string `json:"dropped,omitempty"`
+	Changes int      `json:"changes"` // discard, accept-base: how many paths were changed
 	// Paths are those that were given up, of discard with paths, or accepted.
 	Paths []string `json:"paths,omitempty"`
 }
@@ -113,6 +115,9 @@ func (ls *lines) change(v verb) (d done, err error) {
 		return d, ls.acceptLocked(t, v.Name)
 	case "drop":
 		return d, ls.dropLocked(t, v.Name)
+	case "flatten":
+		d.Dropped, err = t.Flatten()
+		return d, err
 	case "discard", "accept-base":
 		return changePaths(t, v)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,7 @@ func forkFlag(c *cobra.Command, fork *string) {
 // verbCommand is a command that changes lines or snapshots: [STORE] NAME.
 type verbCommand struct {
 	verb
+	nameless                  bool // [STORE] alone
 	use, short, long, example string
 	flags                     func(c *cobra.Command, v *verb)
 	say                       func(v verb, d done) string
@@ -25,12 +27,18 @@ type verbCommand struct {
 
 func (vc verbCommand) command(u *ui) *cobra.Command {
 	v := vc.verb
+	takesArgs := takes(1, 2, "[STORE] NAME")
+	if vc.nameless {
+		takesArgs = takesStore()
+	}
 	c := &cobra.Command{
 		Use: vc.use, Short: vc.short, Long: vc.long, Example: vc.example,
-		Args:              takes(1, 2, "[STORE] NAME"),
+		Args:              takesArgs,
 		ValidArgsFunction: directories,
 		RunE: func(c *cobra.Command, args []string) error {
-			v.Name, args = args[len(args)-1], args[:len(args)-1]
+			if !vc.nameless {
+				v.Name, args = args[len(args)-1], args[:len(args)-1]
+			}
 			dir, err := findStore(first(args))
 			if err != nil {
 				return err
@@ -125,6 +133,20 @@ look again. Nothing is copied.`,
 comes back by and by. Mounts of a fork that is dropped are stale. The line main stays.`,
 			example: `  deltafs drop ~/delta before-upgrade`,
 			say:     func(v verb, _ done) string { return v.Name + " is dropped" },
+		},
+		{
+			verb: verb{Do: "flatten"}, flags: fork, nameless: true,
+			use: "flatten [STORE]", short: "Give up all snapshots that a line goes back to",
+			long: `Give up all snapshots that a line goes back to, at once: what the line shows stays as it
+is, and what only they held is deleted; its space comes back by and by. Forks stay, and so do
+snapshots that a rollback has kept.`,
+			example: `  deltafs flatten ~/delta`,
+			say: func(v verb, d done) string {
+				if len(d.Dropped) == 0 {
+					return v.Fork + " goes back to no snapshot"
+				}
+				return "dropped: " + strings.Join(d.Dropped, ", ")
+			},
 		},
 	} {
 		cs = append(cs, vc.command(u))
