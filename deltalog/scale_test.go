@@ -257,11 +257,12 @@ func BenchmarkCheckpoint(b *testing.B) {
 	b.ReportMetric(float64(reads)/float64(b.N), "reads")
 }
 
-// BenchmarkHeap: what a store of 1,000,000 inodes and 10,000,000 extents holds in memory.
+// BenchmarkHeap: what a store of 1,000,000 inodes and 10,000,000 extents holds in memory, and how long it takes to open.
 func BenchmarkHeap(b *testing.B) {
 	inodes, each := benchNumber("DELTAFS_BENCH_INODES", 1_000_000), 10
 	for range b.N {
-		s := mustCreate(b, filepath.Join(b.TempDir(), "store"), Options{})
+		dir := filepath.Join(b.TempDir(), "store")
+		s := mustCreate(b, dir, Options{})
 		most := 0
 		var batch Batch
 		for i := range inodes {
@@ -290,6 +291,16 @@ func BenchmarkHeap(b *testing.B) {
 		size, _ := s.x.size()
 		b.ReportMetric(float64(size)/(1<<20), "MiB-index")
 		b.ReportMetric(float64(u.Appended)/(1<<20), "MiB-log")
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		t := time.Now()
+		if s, err = Open(dir, Options{}); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(time.Since(t).Seconds(), "s-open")
+		b.ReportMetric(float64(rssAnon(b))/1024, "MiB-RssAnon-opened")
+		s.Close()
 	}
 }
 
