@@ -88,6 +88,7 @@ type base struct {
 	lists listCache
 	dirs  listCache // subdirectories alone; see subdirs
 	fds   fdCache
+	held  dirCache
 	warns warnings
 }
 
@@ -118,6 +119,7 @@ func openBase(fsys billy.Filesystem, key [32]byte, o baseOptions) (*base, error)
 	b.lists.init(maxListed)
 	b.dirs.init(maxListed / 4)
 	b.fds.init(maxOpenFiles)
+	b.held.init(maxOpenDirs)
 	if err := b.openRoot(); err != nil {
 		return nil, err
 	}
@@ -146,7 +148,7 @@ func (b *base) openRoot() error {
 }
 
 // close gives back the files that are held open.
-func (b *base) close() error { return b.fds.close() }
+func (b *base) close() error { return errors.Join(b.fds.close(), b.held.close()) }
 
 // Root returns the number of the root directory.
 func (b *base) Root() Ino { return RootIno }

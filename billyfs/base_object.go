@@ -258,10 +258,9 @@ func (b *base) Lookup(dir Ino, name string) (Ino, error) {
 	}
 	var ino Ino
 	err = b.at(dir, func(p string, seq uint64) error {
-		p = below(p, name)
-		fi, err := b.fs.Lstat(p)
+		fi, err := b.lstatIn(dir, p, name, seq)
 		if err != nil {
-			return b.wrap("lookup", p, err, NotExist)
+			return b.wrap("lookup", below(p, name), err, NotExist)
 		}
 		o, err := b.enter(at, b.newStat(fi, 0), seq)
 		if err == nil {

@@ -3,6 +3,7 @@ package billyfs
 import (
 	"errors"
 	"io/fs"
+	"path"
 
 	"deltafs/deltalog"
 )
@@ -97,13 +98,15 @@ func modeOf(m fs.FileMode) uint32 {
 
 // fresh tells whether a stat may still be believed.
 func (b *base) fresh(st *stat) bool {
-	if st == nil {
-		return false
-	}
+	return st != nil && b.believed(st.at)
+}
+
+// believed tells whether what the base said at a time may still be believed.
+func (b *base) believed(at int64) bool {
 	if b.immutable {
 		return true
 	}
-	age := b.now() - st.at
+	age := b.now() - at
 	return age >= 0 && age < trust
 }
 
@@ -131,7 +134,13 @@ func (b *base) tryStat(ino Ino, cached bool) (*object, *stat, error) {
 	var st *stat
 	var seq uint64
 	err = b.at(ino, func(p string, now uint64) error {
-		fi, err := b.fs.Lstat(p)
+		var fi fs.FileInfo
+		var err error
+		if cached && ino != RootIno && b.known(ino) == o {
+			fi, err = b.lstatIn(o.parent, path.Dir(p), o.name, now)
+		} else {
+			fi, err = b.fs.Lstat(p)
+		}
 		if err != nil {
 			return b.wrap("getattr", p, err, Stale)
 		}

@@ -72,6 +72,9 @@ func (t *Tree) gatherPlan(layer deltalog.LayerID) (*plan, error) {
 		entries: map[place]bool{}, inodes: map[Ino]bool{}, also: map[string]bool{},
 		blocked: map[Ino]string{}, barred: map[place]string{},
 	}
+	if err := t.base.held.clear(); err != nil { // the base may have been changed just now
+		t.log.Warn("a directory of the base does not close", "err", err)
+	}
 	for at := range c.entries {
 		p.children[at.parent] = append(p.children[at.parent], at)
 		if !t.inBase(at.parent) {

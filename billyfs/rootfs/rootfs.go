@@ -122,7 +122,7 @@ func (f *FS) Open(name string) (billy.File, error) {
 	// It may have been swapped since: for a FIFO (which O_NONBLOCK has kept
 	// from blocking), or for a symlink (which os.Root has followed inside).
 	after, err := file.Stat()
-	if err == nil && !os.SameFile(before, after) {
+	if err == nil && !sameFile(before, after) {
 		err = errReplaced
 	}
 	if err != nil {

@@ -3,6 +3,7 @@ package rootfs
 import (
 	"io/fs"
 	"os"
+	"path"
 	"strings"
 	"syscall"
 
@@ -41,13 +42,21 @@ func (w *beneath) Close() error { return w.dir.Close() }
 
 // at opens a path below the root.
 func (w *beneath) at(name string, flags int) (*os.File, error) {
+	fd, err := w.openat(name, flags)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+func (w *beneath) openat(name string, flags int) (int, error) {
 	how := unix.OpenHow{
 		Flags:   uint64(flags | unix.O_CLOEXEC),
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	}
 	conn, err := w.dir.SyscallConn()
 	if err != nil {
-		return nil, err
+		return -1, err
 	}
 	fd := -1
 	if ctlErr := conn.Control(func(dir uintptr) {
@@ -59,27 +68,33 @@ func (w *beneath) at(name string, flags int) (*os.File, error) {
 			}
 		}
 	}); ctlErr != nil {
-		return nil, ctlErr
+		return -1, ctlErr
 	}
 	if err == unix.ELOOP {
 		err = unix.ENOTDIR // a symlink on the way is not a directory
 	}
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), name), nil
+	return fd, err
 }
 
 func (w *beneath) lstat(name string) (fs.FileInfo, error) {
 	if !strings.Contains(name, "/") {
-		return w.rootWalk.lstat(name) // one call instead of four
+		return w.rootWalk.lstat(name) // one call instead of three
 	}
-	f, err := w.at(name, unix.O_PATH|unix.O_NOFOLLOW)
+	fd, err := w.openat(name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return f.Stat()
+	defer unix.Close(fd)
+	fi := &info{name: path.Base(name)}
+	for {
+		switch err := syscall.Fstat(fd, &fi.st); err {
+		case nil:
+			return fi, nil
+		case syscall.EINTR:
+		default:
+			return nil, err
+		}
+	}
 }
 
 func (w *beneath) open(name string, flags int) (*os.File, error) {

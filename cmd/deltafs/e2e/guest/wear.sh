@@ -12,6 +12,7 @@ ratio() {
   local bytes=$(($(written) - before))
   here "$1-parts" 'probe get http://127.0.0.1:9099/metrics | sed -n "s/^deltafs_store_\([a-z_]*\)_total{.*} /\1 /p"'
   here "$1" "awk 'BEGIN { r = $bytes / $3; print r; exit !(r > 0.9 && r <= $2) }'"
+  echo "note $1: $(awk "BEGIN { print $bytes / $3 }") bytes reach the disk for each"
 }
 ratio wear-sequential 1.3 $((128 << 20)) 'yes abcdefghijk | head -c $((128 << 20)) > /tmp/w; dd if=/tmp/w of=big bs=1M conv=fsync status=none'
 # 128 of 256 MiB are full.
