@@ -54,7 +54,9 @@
 // The base may be changed by others, though it should not be. Before bytes of the base are
 // shown in a changed file, and at most once a second, its fingerprint is compared: if
 // size or mtime is another, reading those bytes fails with an I/O error. Mixing old
-// and new content would be corruption that nobody sees.
+// and new content would be corruption that nobody sees. What others do to attributes and names shows
+// when a second has gone by, and if they move a directory in which many names are looked at, which is held
+// open for as long, when two have.
 //
 // # Lines and snapshots
 //
@@ -92,7 +94,7 @@
 //	  Tree.stack     (shared by changes; alone while the line goes on in another layer)
 //	    node.mu        (inodes, in rising order of their numbers: lockSet)
 //	      deltalog       (its append lock and all below)
-//	      locks of caches: files of the base, nodes, dentries; held for a few lines
+//	      locks of caches: files and directories of the base, nodes, dentries; held for a few lines
 //
 // Reading takes none of the first three. Whoever needs locks of what a name stands for looks
 // it up, takes the locks in order, and looks again (lockNames). The base is asked
