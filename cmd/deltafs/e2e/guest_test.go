@@ -14,7 +14,7 @@ import (
 )
 
 // guestTimeout is generous: a loaded machine is slow, a hung one stays hung.
-const guestTimeout = 12 * time.Minute
+const guestTimeout = 30 * time.Minute
 
 // built are the files that all guests share, made once by TestMain.
 var built struct {

@@ -12,7 +12,7 @@ same() { seen "$B" > /tmp/base.tree; diff /tmp/mount.tree /tmp/base.tree > /tmp/
 # seen [DIR]: all but what goes on being made, and times of change.
 seen() { probe tree "${1:-$N}" | grep -v '^"live\|^"\."' | sed 's/ ctime=[0-9.]*//'; }
 export -f numbers same seen
-LIMIT=400
+LIMIT=900
 check prepare 'mkdir lots && probe mk lots 300 3000 && echo changed >> README.md && mv cmd moved && mv internal docs/inside && rm -r examples \
   && ln README.md hard && ln -s hard soft && mkfifo pipe && probe sock socket && mkdir -m 1777 sticky && chown 7:8 lots/* && chmod 4711 go.mod \
   && truncate -s 20M sparse && printf middle | dd of=sparse bs=1 seek=10000000 conv=notrunc status=none \
@@ -52,7 +52,7 @@ here no-traces '! find "$B" -name ".deltafs-*" | grep .'
 rm -rf "$S" # else a commit is refused for it
 # A delta of 64 MiB takes several times as much, and the base holds it.
 FLAGS="--limit 64MiB --commit-when-full" serve "$B" /mnt/disk/small 2049 && mount_nfs 2049 || { echo "FAIL mount"; finish; }
-LIMIT=600
+LIMIT=900
 n=$((SOAK > 1 ? 64 : 8)) # files of 16 MiB: a GiB in a soak
 export n
 check much 'mkdir big && for i in $(seq $n); do yes "file $i" | head -c $((16 << 20)) > big/f$i || exit; done && sync'

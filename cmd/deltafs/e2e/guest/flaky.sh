@@ -16,7 +16,7 @@ for round in 1 2 3; do
   # Down at once, up never: each write is an error, each sync too.
   dmsetup --noudevsync suspend --nolockfs flaky && table load "0 $size flakey /dev/ubdb 0 0 86400 1 error_writes" &&
     dmsetup --noudevsync resume flaky || { echo "FAIL fail-the-disk-$round"; finish; }
-  LIMIT=100 here disk-fails-$round "for i in \$(seq 300); do kill -0 $writer 2>/dev/null || exit 0; sleep 0.2; done; false"
+  LIMIT=400 here disk-fails-$round "for i in \$(seq 300); do kill -0 $writer 2>/dev/null || exit 0; sleep 0.2; done; false"
   here no-server-pretends-$round "! timeout -k 3 30 dd if=/dev/zero of=$N/after$round bs=4k count=1 conv=fsync 2>&1"
   kill -9 $server; wait $server 2>/dev/null
   umount -f -l "$N"

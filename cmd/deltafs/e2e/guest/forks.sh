@@ -11,7 +11,7 @@ done
 # holds NAME: the bytes that the delta of a fork holds of the image.
 holds() { deltafs top --fork $1 --json "$S" | tr -d '[] \n' | probe json bytes; }
 export -f holds; export S B N blocks n
-LIMIT=500
+LIMIT=900
 check write-at-once 'for i in 1 2 3 4; do probe blocks write /mnt/vm$i/disk.img $i $blocks > /tmp/wrote$i & p="$p $!"; done; for q in $p; do wait $q || exit; done; cat /tmp/wrote?'
 drop
 for i in 1 2 3 4; do

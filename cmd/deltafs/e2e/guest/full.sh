@@ -13,7 +13,7 @@ write() { yes "$1 ${3:-}" | head -c $(($2 << 20)) > /tmp/w && dd if=/tmp/w of="$
 spaceless() { ! "$@" 2> /tmp/err && grep -q "No space left" /tmp/err || { echo "not out of space:"; cat /tmp/err; false; }; }
 export -f write spaceless
 
-LIMIT=300
+LIMIT=900
 check ballast-is-kept 'for i in $(seq 100); do test -s /mnt/disk/store/ballast && exit; sleep 0.2; done; false'
 check write-before 'for i in 0 1 2 3; do write f$i 6; done; sha256sum f? > $SUMS'
 here fill-the-disk 'dd if=/dev/zero of=/mnt/disk/filler bs=1M status=none 2>/dev/null; df /mnt/disk | tail -1'

@@ -103,15 +103,15 @@ check access-denied-other-user 'echo s > sec && chmod 600 sec && ! setpriv --reu
 # Mounting.
 here mount-subdir-refused 'mkdir -p /mnt/x; ! timeout 30 mount -t nfs -o vers=3,tcp,nolock,port=2049,mountport=2049,mountproto=tcp 127.0.0.1:/nosuch /mnt/x'
 here mount-v4-refused 'mkdir -p /mnt/x; ! timeout 30 mount -t nfs -o vers=4,tcp,port=2049 127.0.0.1:/ /mnt/x'
-here mount-falls-back-to-v3 'mkdir -p /mnt/x; timeout 30 mount -t nfs -o tcp,nolock,port=2049,mountport=2049,mountproto=tcp 127.0.0.1:/ /mnt/x && grep " /mnt/x " /proc/mounts | grep vers=3'
+here mount-falls-back-to-v3 'mkdir -p /mnt/x; timeout 120 mount -t nfs -o tcp,nolock,port=2049,mountport=2049,mountproto=tcp 127.0.0.1:/ /mnt/x && grep " /mnt/x " /proc/mounts | grep vers=3'
 umount /mnt/x 2>/dev/null
-here unmount 'timeout 60 umount /mnt/n'
+here unmount 'timeout 300 umount /mnt/n'
 
 # The same, seen by a new server: what was done is there, what was not is not.
 stop
 serve "$B" "$S" 2049 && mount_nfs 2049 || { echo "FAIL remount"; finish; }
 check after-restart 'test "$(head -1 f2)" = hello && test ! -e internal && test -e inner/counting/stop.go && test ! -e many && test -z "$(ls -A third_party)" && test "$(cat scripts/check.sh)" = again && cmp numbers.txt /tmp/edited'
-LIMIT=120 check rm-rf-everything 'rm -rf ./* ./.[!.]* && test -z "$(ls -A)"'
+LIMIT=600 check rm-rf-everything 'rm -rf ./* ./.[!.]* && test -z "$(ls -A)"'
 here status-of-changes 'cd /; deltafs status /tmp/store | head -5; true'
 unmount
 stop

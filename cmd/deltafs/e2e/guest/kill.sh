@@ -39,7 +39,7 @@ here copier-goes-on "cat /tmp/copy.out; exit $rc"
 check open-file-not-stale 'echo more >&6 && grep -q more held' 
 check inodes-stay "test \"\$(stat -c %i held README.md | tr '\n' ' ')\" = \"$(echo "$ino" | tr '\n' ' ')\""
 exec 6>&-
-LIMIT=300 check synced-files-are-there 'drop; probe written w /tmp/synced'
+LIMIT=900 check synced-files-are-there 'drop; probe written w /tmp/synced'
 check copy-is-whole 'drop; cmp copy/numbers.txt /tmp/base/numbers.txt'
 
 # Once more, with nobody to send again what was answered: kill, and look at the
@@ -51,7 +51,7 @@ umount -f -l "$N"
 here fsck-after-kill 'deltafs fsck /tmp/store'
 here rebuilt-index-equals-old 'deltafs fsck --rebuild /tmp/store'
 serve "$B" "$S" 2050 && mount_nfs 2050 "$N" || { echo "FAIL remount"; finish; }
-LIMIT=300 check synced-files-seen-by-new-client 'probe written w /tmp/synced'
+LIMIT=900 check synced-files-seen-by-new-client 'probe written w /tmp/synced'
 unmount
 stop
 here fsck 'deltafs fsck /tmp/store'

@@ -11,7 +11,7 @@ mkdir -p "$N"
 oneline() { tail -c 600 "$1" | tr '\n' '|'; }
 
 hung=0
-# check NAME COMMAND: COMMAND, a string for bash, succeeds, within 60 s or $LIMIT.
+# check NAME COMMAND: COMMAND, a string for bash, succeeds, within 300 s or $LIMIT.
 # It runs in $DIR, by default the mount point.
 check() {
   local name=$1 start rc; shift
@@ -22,7 +22,7 @@ check() {
     finish
   fi
   start=${EPOCHREALTIME/./}
-  timeout -k 3 "${LIMIT:-60}" bash -c "cd ${DIR:-$N} || exit; $*" > /tmp/check.out 2>&1
+  timeout -k 3 "${LIMIT:-300}" bash -c "cd ${DIR:-$N} || exit; $*" > /tmp/check.out 2>&1
   rc=$?
   if [ $rc = 124 ] || [ $rc = 137 ]; then hung=$((hung + 1)); fi
   if [ $rc = 0 ]; then
@@ -73,12 +73,12 @@ stop() { kill -TERM $server; wait $server; }
 # mount_nfs PORT [DIR] [OPTIONS] [EXPORT]
 mount_nfs() {
   mkdir -p "${2:-$N}"
-  timeout -k 3 60 mount -t nfs -o \
+  timeout -k 3 300 mount -t nfs -o \
     "vers=3,proto=tcp,mountproto=tcp,nolock,port=$1,mountport=$1${3:+,$3}" "127.0.0.1:${4:-/}" "${2:-$N}"
 }
 
 # unmount [DIR]: never hangs.
-unmount() { timeout -k 3 60 umount "${1:-$N}" || umount -f -l "${1:-$N}"; }
+unmount() { timeout -k 3 300 umount "${1:-$N}" || umount -f -l "${1:-$N}"; }
 
 # drop: the client, and the server's kernel, forget what they have read.
 drop() { sync; echo 3 > /proc/sys/vm/drop_caches; }

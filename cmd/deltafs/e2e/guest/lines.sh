@@ -8,7 +8,7 @@ soon() { for i in $(seq 150); do "$@" && return; sleep 0.5; done; "$@"; }
 # lines N: there are so many lines and snapshots.
 lines() { test "$(deltafs list "$S" | wc -l)" = "$1" || { deltafs list "$S"; false; }; }
 export -f soon lines; export S F
-LIMIT=200
+LIMIT=600
 check prepare 'echo first > f && echo kept > k && mkdir d && echo in > d/in && mv README.md RENAMED.md'
 check snapshot 'deltafs snapshot "$S" before'
 check change 'echo second > f && rm k && rm -r d && echo new > n && mv RENAMED.md AGAIN.md && echo more >> go.mod && cat f n'

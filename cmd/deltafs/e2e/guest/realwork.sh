@@ -1,7 +1,7 @@
 # realwork.sh: what people do in a tree. Afterwards the base is bit for bit what it
 # was: names, modes, owners, links, times and contents.
 . /out/guest/lib.sh
-export GOMEMLIMIT=700MiB LIMIT=300 HOME=/tmp/home GOFLAGS="-p=1 -mod=mod" GOTOOLCHAIN=local GOPROXY=off CGO_ENABLED=0
+export GOMEMLIMIT=700MiB LIMIT=900 HOME=/tmp/home GOFLAGS="-p=1 -mod=mod" GOTOOLCHAIN=local GOPROXY=off CGO_ENABLED=0
 mkdir -p $HOME
 git config --file $HOME/gitconfig safe.directory '*'
 export GIT_CONFIG_GLOBAL=$HOME/gitconfig

@@ -7,7 +7,7 @@ mkdir -p "$B"
 n=$((SOAK > 1 ? 64 : 8)) # files of 16 MiB: a GiB in a soak
 export n B
 FLAGS=--commit-when-full serve "$B" /mnt/s96/store 2049 && mount_nfs 2049 || { echo "FAIL mount"; finish; }
-LIMIT=600
+LIMIT=900
 check small-disk 'for i in $(seq $n); do yes "file $i" | head -c $((16 << 20)) > f$i || exit; done && sync; df /mnt/s96 | tail -1'
 check all-there 'drop; for i in $(seq $n); do yes "file $i" | head -c $((16 << 20)) | cmp - f$i || exit; done'
 check the-base-has-it 'deltafs commit /mnt/s96/store && for i in $(seq $n); do yes "file $i" | head -c $((16 << 20)) | cmp - "$B/f$i" || exit; done'

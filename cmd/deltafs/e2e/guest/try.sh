@@ -11,7 +11,7 @@ server=$$ log=/dev/null
 untouched() { probe tree "$B" | diff /tmp/before - > /tmp/diff || { head /tmp/diff; false; }; }
 mounts() { ! grep deltafs-try /proc/mounts && ! ls -d /tmp/deltafs-try-* 2>/dev/null; }
 export -f untouched mounts; export B
-LIMIT=200
+LIMIT=600
 here build-and-discard 'deltafs try --discard "$B" -- make -s 2> /tmp/err && grep -q "^A prog$" /tmp/err && grep -q "^A out/f8.o$" /tmp/err && untouched'
 here discard-leaves-no-trace 'mounts && test -z "$(ls -A /tmp/state/deltafs/deltas 2>/dev/null)"'
 here a-command-that-fails 'deltafs try --commit "$B" -- sh -c "echo x > y; exit 7" 2> /tmp/err; test $? = 7 && grep -q "kept as the fork" /tmp/err && untouched && test ! -e "$B/y"'

@@ -8,7 +8,7 @@ written() { sync; awk '{print $7 * 512}' /sys/block/ubdb/stat; }
 # ratio NAME MOST USER-BYTES COMMAND
 ratio() {
   local before=$(written)
-  LIMIT=500 check "$1-write" "$4" || return
+  LIMIT=900 check "$1-write" "$4" || return
   local bytes=$(($(written) - before))
   here "$1-parts" 'probe get http://127.0.0.1:9099/metrics | sed -n "s/^deltafs_store_\([a-z_]*\)_total{.*} /\1 /p"'
   here "$1" "awk 'BEGIN { r = $bytes / $3; print r; exit !(r > 0.9 && r <= $2) }'"
