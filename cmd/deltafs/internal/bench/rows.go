@@ -481,6 +481,9 @@ func (s *session) small(r *Row) (Sample, error) {
 		},
 	})
 	s.small0 += d.ops
+	if d.ops == 0 { // too short a time
+		return d.rate(), err
+	}
 	if err == nil && !s.unproven {
 		err = s.proveSmall(made[:d.ops], base)
 	}
