@@ -141,12 +141,18 @@ func (w *logWalk) broken(f io.ReaderAt, h *segHeader, sc *scanner, cause error) 
 	unfinished := h.id == w.head && w.end == 0
 	last := int64(0)
 	seen := map[sealKey]bool{}
+	var window []byte // what the file has from at to upTo
+	var at, upTo int64
 	for pos := sc.pos; pos+frameHeaderSize <= sc.end; {
 		var fr frame
-		p, err := readFull(f, make([]byte, frameHeaderSize), pos)
-		if err != nil {
-			return false, err
+		if pos < at || pos+frameHeaderSize > upTo {
+			at, upTo = pos, min(pos+1<<20, sc.end)
+			var err error
+			if window, err = readFull(f, make([]byte, upTo-at), at); err != nil {
+				return false, err
+			}
 		}
+		p := window[min(pos-at, int64(len(window))):min(pos-at+frameHeaderSize, int64(len(window)))]
 		if decodeFrameHeader(p, h.salt, &fr) != nil || fr.lsn < sc.lsn {
 			pos += 8
 			continue
