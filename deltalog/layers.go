@@ -95,9 +95,7 @@ func (s *Store) Drop(id LayerID) (LSN, error) {
 			return Layer{}, ErrLastLine
 		}
 		if l.children > 0 { // others need it
-			rec := l.Layer
-			rec.Name, rec.Flags = "", rec.Flags&^LayerAuto
-			b.Layer(rec)
+			b.unname(l.Layer)
 			return Layer{}, nil
 		}
 		t.remove(b, id)
@@ -117,15 +115,20 @@ func (s *Store) Flatten(line LayerID) (names []string, lsn LSN, err error) {
 			return Layer{}, err
 		}
 		for _, id := range l.chain[1:] {
-			if rec := t.layers[id].Layer; rec.Name != "" {
-				names = append(names, rec.Name)
-				rec.Name, rec.Flags = "", rec.Flags&^LayerAuto
-				b.Layer(rec)
+			if below := t.layers[id].Layer; below.Name != "" {
+				names = append(names, below.Name)
+				b.unname(below)
 			}
 		}
 		return Layer{}, nil
 	})
 	return names, lsn, err
+}
+
+// unname keeps a frozen layer for those over it only.
+func (b *Batch) unname(l Layer) {
+	l.Name, l.Flags = "", l.Flags&^LayerAuto
+	b.Layer(l)
 }
 
 // restack changes the tree of layers, one caller at a time.
