@@ -20,6 +20,7 @@ func TestRealWork(t *testing.T) {
 	g := newGuest(t)
 	g.memory = "3072M"
 	g.makeRepo()
+	g.makeGoCache()
 	g.run("realwork.sh")
 }
 

@@ -142,6 +142,16 @@ func (g *guest) makeRepo() {
 		$git tag v1`)
 }
 
+// makeGoCache makes /out/gocache, with the packages of the standard library that the
+// program of the sample base needs, compiled as the guest would compile them.
+func (g *guest) makeGoCache() {
+	g.t.Helper()
+	g.host("sh", "-ec", `
+		mkdir tally && tar -C tally -xf base.tar ./cmd ./internal ./go.mod && cd tally
+		export GOCACHE="$(pwd)/../gocache" GOFLAGS=-mod=mod GOTOOLCHAIN=local GOPROXY=off
+		go build $(go list -deps -f '{{if .Standard}}{{.ImportPath}}{{end}}' ./cmd/tally)`)
+}
+
 // run boots the guest, runs one of the scripts in it and reports its checks as
 // subtests.
 func (g *guest) run(script string) {

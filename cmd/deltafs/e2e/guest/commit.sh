@@ -13,9 +13,9 @@ same() { seen "$B" > /tmp/base.tree; diff /tmp/mount.tree /tmp/base.tree > /tmp/
 seen() { probe tree "${1:-$N}" | grep -v '^"live\|^"\."' | sed 's/ ctime=[0-9.]*//'; }
 export -f numbers same seen
 LIMIT=900
-check prepare 'mkdir lots && probe mk lots 300 3000 && echo changed >> README.md && mv cmd moved && mv internal docs/inside && rm -r examples \
+check prepare 'mkdir lots && probe mk lots 200 3000 && echo changed >> README.md && mv cmd moved && mv internal docs/inside && rm -r examples \
   && ln README.md hard && ln -s hard soft && mkfifo pipe && probe sock socket && mkdir -m 1777 sticky && chown 7:8 lots/* && chmod 4711 go.mod \
-  && truncate -s 20M sparse && printf middle | dd of=sparse bs=1 seek=10000000 conv=notrunc status=none \
+  && truncate -s 2M sparse.bin && truncate -s 4M sparse && printf middle | dd of=sparse bs=1 seek=1000000 conv=notrunc status=none \
   && mv go.mod x && mv README.md go.mod && mv x README.md && mkdir nest && mv moved nest/ && mv docs nest/moved/ && sync'
 check look 'seen > /tmp/mount.tree && numbers . > /tmp/mount.numbers && wc -l < /tmp/mount.tree'
 mkdir "$N/live"
@@ -36,11 +36,11 @@ check new-names-work 'echo on >> lots/f1; mkdir lots/d && mv lots/d nest/moved/d
 check discard-a-path 'echo gone > given-up && deltafs discard "$S" given-up live && for i in $(seq 100); do test ! -e given-up && exit; sleep 0.5; done; false'
 
 # The server dies in the middle, and goes on by itself.
-check more 'mkdir again && probe mk again 500 20000 && sync && seen > /tmp/mount.tree'
+check more 'mkdir again && probe mk again 400 8000 && sync && seen > /tmp/mount.tree'
 ( cd /; timeout 300 deltafs commit "$S" > /tmp/cut.out 2>&1 ) &
 for i in $(seq 400); do n=$(ls "$B/again" 2>/dev/null | wc -l); test "$n" -gt 100 && break; sleep 0.02; done
 kill -9 $server; wait $server 2>/dev/null
-here cut-short 'n=$(ls "$B/again" | wc -l); echo "$n files were there"; test "$n" -gt 0 && test "$n" -lt 500'
+here cut-short 'n=$(ls "$B/again" | wc -l); echo "$n files were there"; test "$n" -gt 0 && test "$n" -lt 400'
 serve "$B" "$S" 2049
 check finished-by-itself 'for i in $(seq 600); do grep -q "interrupted is done" '"$log"' && break; sleep 0.2; done; same'
 check client-goes-on 'seen | cmp - /tmp/mount.tree'

@@ -6,7 +6,7 @@ table() { dmsetup --noudevsync "$1" flaky --table "$2" && dmsetup mknodes; }
 table create "0 $size linear /dev/ubdb 0" || { echo "FAIL dm"; finish; }
 make_disk /dev/mapper/flaky
 unpack_base
-for round in 1 2 3; do
+for round in $(seq $((SOAK > 1 ? 5 : 2))); do
   serve "$B" /mnt/disk/store 2049 && mount_nfs 2049 || { echo "FAIL mount-$round"; finish; }
   mkdir "$N/h$round"
   sync

@@ -1,8 +1,8 @@
 # forks.sh: four machines share one image of a disk, each with a fork of its own.
 . /out/guest/lib.sh
 B=/tmp/images
-n=$((SOAK > 1 ? 1024 : 64)) # MiB
-blocks=$((SOAK > 1 ? 8192 : 1024))
+n=$((SOAK > 1 ? 1024 : 24)) # MiB
+blocks=$((SOAK > 1 ? 8192 : 512))
 mkdir -p "$B" && truncate -s ${n}M "$B/disk.img"
 serve "$B" "$S" 2049 && mount_nfs 2049 || { echo "FAIL mount"; finish; }
 for i in 1 2 3 4; do

@@ -77,7 +77,7 @@ check rmdir-of-file 'touch notdir && ! rmdir notdir 2>/dev/null && test -e notdi
 check unlink-of-dir-refused 'mkdir isdir && ! unlink isdir 2>/dev/null && test -d isdir'
 check rm-r-base-dir 'rm -r third_party && test ! -e third_party && ! ls | grep -q third_party'
 check mkdir-over-removed-base-dir 'mkdir third_party && test -z "$(ls -A third_party)"'
-check readdir-while-deleting 'mkdir rwd && probe mk rwd 500 0 && drop; probe readdir-delete rwd && test ! -e rwd'
+check readdir-while-deleting 'mkdir rwd && probe mk rwd 200 0 && drop; probe readdir-delete rwd && test ! -e rwd'
 check delete-base-entries 'rm many/entry-1* && drop; test $(ls many | wc -l) = 189 && rm -r many && test ! -e many'
 check nlink-of-dir 'mkdir -p nl/a nl/b && test $(stat -c %h nl) = 4 && rmdir nl/a && test $(stat -c %h nl) = 3'
 

@@ -8,7 +8,7 @@ B=/tmp/base
 mkdir -p "$N"
 
 # oneline makes an excerpt of a log fit into a line.
-oneline() { tail -c 600 "$1" | tr '\n' '|'; }
+oneline() { [ ! -s "$1" ] || tail -c 600 "$1" | tr '\n' '|'; }
 
 hung=0
 # check NAME COMMAND: COMMAND, a string for bash, succeeds, within 300 s or $LIMIT.

@@ -3,7 +3,8 @@
 . /out/guest/lib.sh
 make_disk /dev/ubdb
 unpack_base
-FLAGS="--limit 256MiB --metrics 127.0.0.1:9099" serve "$B" /mnt/disk/store 2049 && mount_nfs 2049 || { echo "FAIL mount"; finish; }
+mib=$((SOAK > 1 ? 256 : 128))
+FLAGS="--limit ${mib}MiB --metrics 127.0.0.1:9099" serve "$B" /mnt/disk/store 2049 && mount_nfs 2049 || { echo "FAIL mount"; finish; }
 written() { sync; awk '{print $7 * 512}' /sys/block/ubdb/stat; }
 # ratio NAME MOST USER-BYTES COMMAND
 ratio() {
@@ -14,10 +15,11 @@ ratio() {
   here "$1" "awk 'BEGIN { r = $bytes / $3; print r; exit !(r > 0.9 && r <= $2) }'"
   echo "note $1: $(awk "BEGIN { print $bytes / $3 }") bytes reach the disk for each"
 }
-ratio wear-sequential 1.3 $((128 << 20)) 'yes abcdefghijk | head -c $((128 << 20)) > /tmp/w; dd if=/tmp/w of=big bs=1M conv=fsync status=none'
-# 128 of 256 MiB are full.
-ratio wear-random 2.5 $((256 << 20)) 'probe scatter big $((256 << 20))'
-check wear-readable 'test $(stat -c %s big) = $((128 << 20))'
+full=$((mib << 19)) # bytes: half of what there may be
+export full
+ratio wear-sequential 1.3 $full 'yes abcdefghijk | head -c $full > /tmp/w; dd if=/tmp/w of=big bs=1M conv=fsync status=none'
+ratio wear-random 2.5 $((2 * full)) 'probe scatter big $((2 * full))'
+check wear-readable 'test $(stat -c %s big) = $full'
 cd /; unmount; stop
 here fsck 'deltafs fsck /mnt/disk/store'
 finish
