@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-git/go-billy/v5"
@@ -104,6 +105,13 @@ type Committed struct {
 	Dropped []string   `json:"dropped"` // snapshots that were given up
 }
 
+// Under tells whether a path is one of paths or below one, as any path is of none, and of ".".
+func Under(paths []string, p string) bool {
+	return len(paths) == 0 || slices.ContainsFunc(paths, func(q string) bool {
+		return q == "." || p == q || strings.HasPrefix(p, q+"/")
+	})
+}
+
 // Ignored returns a function that tells whether a path is one that the patterns mean, or below
 // one: those of path.Match, for a whole path if there is a slash in it and else for a name.
 func Ignored(patterns []string) (func(string) bool, error) {
@@ -167,7 +175,7 @@ func (t *Tree) PlanCommit(o CommitOptions) ([]StatusEntry, Committed, error) {
 	done.Also = sortedKeys(p.also)
 	var list []StatusEntry
 	err = t.Status(func(s StatusEntry) error {
-		if under(o.Paths, s.Path) && !ignore(s.Path) || p.also[s.Path] {
+		if Under(o.Paths, s.Path) && !ignore(s.Path) || p.also[s.Path] {
 			list = append(list, s)
 		}
 		return nil

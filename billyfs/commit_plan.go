@@ -122,23 +122,13 @@ func (p *plan) findStaged() error {
 	return nil
 }
 
-// under tells whether a path is one of paths or below it.
-func under(paths []string, p string) bool {
-	for _, q := range paths {
-		if q == "." || p == q || strings.HasPrefix(p, q+"/") {
-			return true
-		}
-	}
-	return len(paths) == 0
-}
-
 func (p *plan) choose(paths []string, ignore func(string) bool) {
 	wanted := func(at place) bool {
 		path, ok := p.path(at)
 		if !ok { // in a directory that is gone, or by a name that only the base knows
 			return len(paths) == 0
 		}
-		return under(paths, path) && (ignore == nil || !ignore(path))
+		return Under(paths, path) && (ignore == nil || !ignore(path))
 	}
 	for at := range p.changes.entries {
 		if wanted(at) {
@@ -147,7 +137,7 @@ func (p *plan) choose(paths []string, ignore func(string) bool) {
 	}
 	for ino := range p.changes.inodes {
 		at, ok := p.mergedPlace(ino)
-		if ino == RootIno && under(paths, ".") || ino != RootIno && (ok && wanted(at) || !ok && len(paths) == 0) {
+		if ino == RootIno && Under(paths, ".") || ino != RootIno && (ok && wanted(at) || !ok && len(paths) == 0) {
 			p.chooseInode(ino)
 		}
 	}
@@ -160,7 +150,7 @@ func (p *plan) choose(paths []string, ignore func(string) bool) {
 		return
 	}
 	for at := range p.entries {
-		if path, ok := p.path(at); ok && !under(paths, path) {
+		if path, ok := p.path(at); ok && !Under(paths, path) {
 			p.also[path] = true
 		}
 	}

@@ -89,8 +89,7 @@ func (ls *lines) diff(w io.Writer, fork string, paths, ignore []string) error {
 	if err != nil {
 		return err
 	}
-	wanted := leadingTo(paths)
-	return t.Diff(w, func(p string) bool { return skip(p) || !wanted(p) })
+	return t.Diff(w, func(p string) bool { return skip(p) || !leadingTo(paths, p) })
 }
 
 // diffTrailer is the trailer of a patch from a server: "ok", or why it ends early.

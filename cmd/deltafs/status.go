@@ -54,13 +54,12 @@ func newStatus(u *ui) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			wanted := atOrBelow(paths)
 			skip, err := ignoring(ignore)
 			if err != nil {
 				return err
 			}
 			return eachChange(c.Context(), dir, fork, func(ch change) error {
-				if skip(ch.Path) || !wanted(ch.Path) {
+				if skip(ch.Path) || !billyfs.Under(paths, ch.Path) {
 					return nil
 				}
 				if asJSON {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"deltafs/billyfs"
 	"os"
 	"path"
 	"path/filepath"
@@ -65,19 +66,7 @@ func isStore(dir string) bool {
 	return err == nil
 }
 
-// leadingTo is atOrBelow with the directories above the paths.
-func leadingTo(paths []string) func(string) bool {
-	below := atOrBelow(paths)
-	return func(p string) bool {
-		return below(p) || slices.ContainsFunc(paths, func(q string) bool { return strings.HasPrefix(q, p+"/") })
-	}
-}
-
-// atOrBelow returns a function that tells whether a path is one of paths or below one.
-func atOrBelow(paths []string) func(string) bool {
-	return func(p string) bool {
-		return len(paths) == 0 || slices.ContainsFunc(paths, func(q string) bool {
-			return q == "." || p == q || strings.HasPrefix(p, q+"/")
-		})
-	}
+// leadingTo tells whether a path is one of paths, below one or above one.
+func leadingTo(paths []string, p string) bool {
+	return billyfs.Under(paths, p) || slices.ContainsFunc(paths, func(q string) bool { return strings.HasPrefix(q, p+"/") })
 }
