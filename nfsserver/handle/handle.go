@@ -3,7 +3,7 @@
 //
 // A handle is 64 bytes, all fields little-endian:
 //
-//	 0  1  version, 1
+//	 0  1  version, 2
 //	 1  1  number of ancestor bytes, 0 to 22
 //	 2  6  store: the beginning of SHA-256 over the store id
 //	 8  8  view id
@@ -11,23 +11,27 @@
 //	24  4  generation
 //	28  8  number of the parent in the base, 0 for objects of the delta
 //	36 22  ancestor bytes, unused ones zero
-//	58  6  MAC: HMAC-SHA256 over bytes 0 to 57 with the store's key, truncated
+//	58  6  MAC: CBC-MAC of AES-256 over bytes 0 to 57, and zeros up to 64, with the store's key, truncated
 //
 // There is one encoding for one object, byte for byte: clients tell inodes
 // apart by it. The MAC means that a client can use only handles that it was
 // given, so what a handle says need not be checked further than that the
 // object is still there. Six bytes are enough: guessing one is 2^47 calls on
-// average, each of them a round trip.
+// average, each of them a round trip. CBC-MAC is as good as its cipher where all
+// messages have one length (Bellare, Kilian, Rogaway, "The Security of the Cipher
+// Block Chaining Message Authentication Code", 2000), and each call checks at least
+// one: HMAC-SHA256, of version 1, took a quarter of the time of a GETATTR.
 package handle
 
 import (
 	"bytes"
-	"crypto/hmac"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"sync"
 
 	"deltafs/billyfs"
@@ -43,7 +47,7 @@ const MaxAncestors = 22
 const _ = uint(MaxAncestors - billyfs.MaxAncestors)
 
 const (
-	version     = 1
+	version     = 2
 	storeAt     = 2
 	viewAt      = 8
 	inoAt       = 16
@@ -69,8 +73,12 @@ type Codec struct {
 // New returns the codec of a view of the store with that id. key must be
 // secret, and the same at each start.
 func New(store [16]byte, view uint64, key [32]byte) *Codec {
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		panic(err) // of the length of the key alone
+	}
 	c := &Codec{view: view}
-	c.makers.New = func() any { return &maker{h: hmac.New(sha256.New, key[:])} }
+	c.makers.New = func() any { return &maker{block: block} }
 	sum := sha256.Sum256(store[:])
 	copy(c.store[:], sum[:])
 	sum = sha256.Sum256(binary.LittleEndian.AppendUint64(sum[:], view))
@@ -148,8 +156,8 @@ func (c *Codec) Parse(b []byte) (billyfs.Handle, error) {
 
 // maker makes MACs with one key, one after the other.
 type maker struct {
-	h   hash.Hash
-	sum [sha256.Size]byte
+	block cipher.Block
+	sum   [aes.BlockSize]byte
 }
 
 // mac writes the MAC of msg to dst.
@@ -162,14 +170,18 @@ func (c *Codec) mac(dst, msg []byte) {
 // checked tells whether the MAC of a handle is right.
 func (c *Codec) checked(b []byte) bool {
 	m := c.makers.Get().(*maker)
-	ok := hmac.Equal(m.of(b[:macAt])[:Size-macAt], b[macAt:])
+	ok := subtle.ConstantTimeCompare(m.of(b[:macAt])[:Size-macAt], b[macAt:]) == 1
 	c.makers.Put(m)
 	return ok
 }
 
 // of returns the MAC of msg, valid until the next one.
 func (m *maker) of(msg []byte) []byte {
-	m.h.Reset()
-	m.h.Write(msg)
-	return m.h.Sum(m.sum[:0])
+	clear(m.sum[:])
+	for len(msg) > 0 {
+		n := subtle.XORBytes(m.sum[:], m.sum[:], msg) // at most a block
+		m.block.Encrypt(m.sum[:], m.sum[:])
+		msg = msg[n:]
+	}
+	return m.sum[:]
 }

@@ -139,11 +139,22 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-func BenchmarkAppend(b *testing.B) {
+// BenchmarkHandle is what each call of a client pays, and each entry of a listing.
+func BenchmarkHandle(b *testing.B) {
 	c := newCodec()
 	h := cases()[3]
-	buf := make([]byte, 0, Size)
-	for b.Loop() {
-		buf = c.Append(buf[:0], &h)
-	}
+	made := c.Append(nil, &h)
+	b.Run("append", func(b *testing.B) {
+		buf := make([]byte, 0, Size)
+		for b.Loop() {
+			buf = c.Append(buf[:0], &h)
+		}
+	})
+	b.Run("parse", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := c.Parse(made); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
