@@ -448,17 +448,18 @@ func TestCommitKilledAtEveryStep(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("DELTAFS_SOAK")); err == nil && n > 0 {
 		histories *= n
 	}
+	first, _ := strconv.Atoi(os.Getenv("DELTAFS_FROM")) // a soak may go on where another has ended
 	for part := range 2 {
 		t.Run(fmt.Sprint("random-", part), func(t *testing.T) {
 			t.Parallel()
 			kills := 0
-			for seed := part; seed < histories; seed += 2 {
+			for seed := first + part; seed < first+histories; seed += 2 {
 				kills += killEverywhere(t, plain, stores, func(t *testing.T, r *rig) { changeRandomly(t, r, uint64(seed), 12) })
 				if t.Failed() {
 					t.Fatalf("seed %d", seed)
 				}
 			}
-			t.Logf("%d histories, killed %d times", (histories+1-part)/2, kills)
+			t.Logf("%d histories from seed %d on, killed %d times", (histories+1-part)/2, first+part, kills)
 		})
 	}
 }
