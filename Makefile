@@ -36,7 +36,7 @@ cross:
 # Hours instead of minutes: DELTAFS_SOAK multiplies the counts of the tests.
 soak:
 	DELTAFS_SOAK=$${DELTAFS_SOAK:-50} FUZZTIME=$${FUZZTIME:-50000000x} \
-	RACE_TIMEOUT=24h TEST_TIMEOUT=48h .ci/test install race planted fuzz e2e tests
+	RACE_TIMEOUT=24h E2E_TIMEOUT=48h TEST_TIMEOUT=48h .ci/test install race planted fuzz e2e tests
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// guestTimeout is generous: a loaded machine is slow, a hung one stays hung.
+// guestTimeout is generous: a loaded machine is slow, a hung one stays hung. In a soak it is so
+// many times as long.
 const guestTimeout = 30 * time.Minute
 
 // built are the files that all guests share, made once by TestMain.
@@ -178,7 +179,7 @@ func (g *guest) run(script string) {
 func (g *guest) boot(script string) (*report, error) {
 	t := g.t
 	t.Helper()
-	args := []string{"-m", g.memory, "-t", strconv.Itoa(int(guestTimeout.Seconds()))}
+	args := []string{"-m", g.memory, "-t", strconv.Itoa(int(guestTimeout.Seconds()) * soak())}
 	for _, d := range g.disks {
 		args = append(args, "-d", d)
 	}
@@ -218,10 +219,14 @@ func (g *guest) environment() string {
 	if err != nil {
 		g.t.Fatalf("go env GOROOT: %v", err)
 	}
-	soak := 1
-	if n, err := strconv.Atoi(os.Getenv("DELTAFS_SOAK")); err == nil && n > 0 {
-		soak = n
-	}
 	return fmt.Sprintf("export PATH=/out/bin:%s/bin:$PATH GOROOT=%[1]s SOAK=%d FS=%s\n",
-		strings.TrimSpace(string(goroot)), soak, g.fs)
+		strings.TrimSpace(string(goroot)), soak(), g.fs)
+}
+
+// soak is how many times as long as for a push the tests run.
+func soak() int {
+	if n, err := strconv.Atoi(os.Getenv("DELTAFS_SOAK")); err == nil && n > 0 {
+		return n
+	}
+	return 1
 }

@@ -13,7 +13,7 @@ echo "held open" > "$N/held"
 exec 6<> "$N/held"
 ino=$(stat -c %i "$N/held" "$N/README.md")
 
-timeout -k 3 600 probe write "$N/w" "$FILES" /tmp/synced > /tmp/write.out 2>&1 &
+timeout -k 3 $((600 * SOAK)) probe write "$N/w" "$FILES" /tmp/synced > /tmp/write.out 2>&1 &
 writer=$!
 # A copy of base files onto names that exist already, again and again, so that each
 # call of it may be sent twice without harm.

@@ -11,8 +11,8 @@ mkdir -p "$N"
 oneline() { [ ! -s "$1" ] || tail -c 600 "$1" | tr '\n' '|'; }
 
 hung=0
-# check NAME COMMAND: COMMAND, a string for bash, succeeds, within 300 s or $LIMIT.
-# It runs in $DIR, by default the mount point.
+# check NAME COMMAND: COMMAND, a string for bash, succeeds, within 300 s or $LIMIT,
+# in a soak so many times that. It runs in $DIR, by default the mount point.
 check() {
   local name=$1 start rc; shift
   if [ "$hung" -ge 3 ]; then echo "FAIL $name not tried: three checks hung before"; return 1; fi
@@ -22,7 +22,7 @@ check() {
     finish
   fi
   start=${EPOCHREALTIME/./}
-  timeout -k 3 "${LIMIT:-300}" bash -c "cd ${DIR:-$N} || exit; $*" > /tmp/check.out 2>&1
+  timeout -k 3 $((${LIMIT:-300} * SOAK)) bash -c "cd ${DIR:-$N} || exit; $*" > /tmp/check.out 2>&1
   rc=$?
   if [ $rc = 124 ] || [ $rc = 137 ]; then hung=$((hung + 1)); fi
   if [ $rc = 0 ]; then

@@ -34,7 +34,7 @@ stop
 # sends again get their first answer.
 serve "$B" "$S" 2049 && mount_nfs 2049 || { echo "FAIL mount"; finish; }
 mkdir "$N/calls"
-timeout -k 3 400 probe names "$N/calls" /tmp/stop-names > /tmp/names.out 2>&1 &
+timeout -k 3 $((400 * SOAK)) probe names "$N/calls" /tmp/stop-names > /tmp/names.out 2>&1 &
 namer=$!
 for i in $(seq $((5 * SOAK))); do
   sleep 1.$((i % 10))
