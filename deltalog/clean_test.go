@@ -650,7 +650,10 @@ func cleanWhileWriting(n int) (err error) {
 	for e := range errs {
 		err = errors.Join(err, e)
 	}
-	return errors.Join(err, s.Checkpoint(), s.checkPlaces())
+	err = errors.Join(err, s.Checkpoint())
+	s.cleaner.mu.Lock() // the store cleans by itself, too: what is looked at must not move meanwhile
+	defer s.cleaner.mu.Unlock()
+	return errors.Join(err, s.checkPlaces())
 }
 
 // writeAndRead overwrites blocks of a file and its record, and reads them back.
