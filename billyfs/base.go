@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-git/go-billy/v5"
 
+	"deltafs/billyfs/coarse"
 	"deltafs/deltalog"
 )
 
@@ -40,6 +41,7 @@ type baseOptions struct {
 	// yet. It is called without locks held. nil: nothing is known.
 	origin func(Ino) (deltalog.Origin, bool, error)
 	now    func() int64 // nanoseconds since 1970; nil: the clock
+	lately func() int64 // the same, maybe a bit late, and cheap; nil: as now
 	// inUse tells of an object whether it is, or was lately; it is called with mu held.
 	// nil: none is.
 	inUse  func(Ino) bool
@@ -109,8 +111,11 @@ func openBase(fsys billy.Filesystem, key [32]byte, o baseOptions) (*base, error)
 	if b.origin == nil {
 		b.origin = func(Ino) (deltalog.Origin, bool, error) { return deltalog.Origin{}, false, nil }
 	}
-	if b.now == nil {
-		b.now = func() int64 { return time.Now().UnixNano() }
+	switch {
+	case b.now == nil:
+		b.now, b.lately = wallClock, coarse.Now
+	case b.lately == nil:
+		b.lately = b.now
 	}
 	if b.files.most = o.known; o.known <= 0 {
 		b.files.most = knownFiles

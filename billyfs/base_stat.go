@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"time"
 
+	"deltafs/billyfs/coarse"
 	"deltafs/deltalog"
 )
 
@@ -106,9 +108,17 @@ func (b *base) believed(at int64) bool {
 	if b.immutable {
 		return true
 	}
-	age := b.now() - at
-	return age >= 0 && age < trust
+	return trusted(at, b.lately())
 }
+
+// trusted tells whether what the base said at a time is believed now. What has been said just now may be ahead of a clock
+// that is late; what was said any later, before the clock was set back.
+func trusted(at, now int64) bool {
+	age := now - at
+	return age >= -int64(coarse.Step) && age < trust
+}
+
+func wallClock() int64 { return time.Now().UnixNano() }
 
 // stat returns what the base says of an object: at most a second old if cached
 // may be used, else as it is now. An object that is gone, or is of another

@@ -162,7 +162,7 @@ func (u *update) born(c Caller, n *name, rec deltalog.Inode, set SetAttr) (Attr,
 	// Nobody knows the number yet, so its lock needs no place in the order.
 	node := u.t.nodes.get(ino)
 	defer u.t.nodes.put(node)
-	e := &edit{n: node, rec: rec, stamp: u.t.now(), used: &usage{density: 1}}
+	e := &edit{n: node, rec: rec, stamp: u.now(), used: &usage{density: 1}}
 	e.rec.Nlink = max(rec.Nlink, 1)
 	e.rec.Atime = e.stamp
 	e.modified()

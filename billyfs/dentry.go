@@ -107,7 +107,7 @@ func (c *dentryCache) clear() {
 // has; what Attr calls stale is to be looked up.
 func (t *Tree) Cached(dir Ino, name []byte) (Ino, bool) {
 	d, ok := t.dentries.get(dir, name)
-	if !ok || d.until != 0 && t.now() >= d.until {
+	if !ok || d.until != 0 && t.lately() >= d.until {
 		return 0, false
 	}
 	return d.ino, true

@@ -140,7 +140,7 @@ func (b *base) lstatIn(dir Ino, p, name string, seq uint64) (fs.FileInfo, error)
 	if !ok {
 		return b.fs.Lstat(below(p, name))
 	}
-	d := b.held.get(dir, seq, b.now(), b.believed, func() (openDir, error) { return o.OpenDir(p) })
+	d := b.held.get(dir, seq, b.lately(), b.believed, func() (openDir, error) { return o.OpenDir(p) })
 	if d != nil {
 		if fi, err := d.Lstat(name); !errors.Is(err, os.ErrClosed) {
 			return fi, err

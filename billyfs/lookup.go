@@ -147,7 +147,7 @@ func (t *Tree) Lookup(dir Ino, s string) (Attr, error) {
 func (t *Tree) remember(drops uint64, n *name) {
 	d := dentry{ino: n.ino}
 	if n.lower == n.ino && !t.base.immutable {
-		d.until = t.now() + trust
+		d.until = t.lately() + trust
 	}
 	t.dentries.put(drops, dentryKey{n.dir, n.name}, d)
 }

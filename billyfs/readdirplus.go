@@ -68,12 +68,12 @@ func (w *plusWalk) lookBase(ino Ino) bool {
 	}
 	st := o.st.Load()
 	if w.now == 0 {
-		w.now = b.now()
+		w.now = b.lately()
 	}
 	if st == nil || o.typ == TypeDir && !st.links {
 		return false
 	}
-	if age := w.now - st.at; !b.immutable && (age < 0 || age >= trust) {
+	if !b.immutable && !trusted(st.at, w.now) {
 		return false
 	}
 	if !w.known {

@@ -6,10 +6,10 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/go-git/go-billy/v5"
 
+	"deltafs/billyfs/coarse"
 	"deltafs/deltalog"
 )
 
@@ -38,7 +38,8 @@ type Tree struct {
 	epoch    atomic.Uint64 // moves when the line goes back: see state
 	shifts   atomic.Uint64 // moves before what a name stands for passes from the delta to the base: see resolve
 	log      *slog.Logger
-	now      func() int64
+	now      func() int64 // nanoseconds since 1970
+	lately   func() int64 // the same, maybe a bit late, and cheap
 	nodes    nodeTable
 	dentries dentryCache
 	renames  sync.Mutex // held while a directory moves to another parent
@@ -62,8 +63,8 @@ func Open(fs billy.Filesystem, store *deltalog.Store, o Options) (*Tree, error) 
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
 	}
-	if t.now == nil {
-		t.now = func() int64 { return time.Now().UnixNano() }
+	if t.lately = t.now; t.now == nil {
+		t.now, t.lately = wallClock, coarse.Now
 	}
 	t.nodes.init()
 	t.dentries.init()
@@ -137,7 +138,7 @@ func (t *Tree) inBase(ino Ino) bool {
 // baseOptions are what the base asks of the store.
 func (t *Tree) baseOptions(o Options) baseOptions {
 	id := t.store.ID()
-	b := baseOptions{immutable: o.Immutable, known: o.Known, inUse: t.nodes.has, log: t.log, now: t.now, hidden: fmt.Sprintf(".deltafs-%x-", id[:6])}
+	b := baseOptions{immutable: o.Immutable, known: o.Known, inUse: t.nodes.has, log: t.log, now: t.now, lately: t.lately, hidden: fmt.Sprintf(".deltafs-%x-", id[:6])}
 	wrap := func(op string, ino Ino, err error) error {
 		if err == nil {
 			return nil

@@ -17,6 +17,7 @@ type update struct {
 	edits   []*edit
 	origins map[Ino]bool // that this batch logs already
 	names   []dentryKey  // whose meaning changes
+	at      int64        // of its first edit; see now
 	err     error        // of leave
 }
 
@@ -34,6 +35,15 @@ type edit struct {
 // begin starts an update of inodes that set has locked.
 func (t *Tree) begin(op string, c Caller, set lockSet) *update {
 	return &update{lockSet: set, op: op, tag: c.Tag, batch: batches.Get().(*deltalog.Batch)}
+}
+
+// now is when the update happens, once for all that it changes. What it stamps is locked, so no stamp is before that
+// of an earlier update.
+func (u *update) now() int64 {
+	if u.at == 0 {
+		u.at = u.t.now()
+	}
+	return u.at
 }
 
 // batches are empty ones with memory, so that a WRITE copies its data once and
@@ -76,7 +86,7 @@ func (u *update) edit(ino Ino) (*edit, error) {
 	} else if err := u.copyUp(e); err != nil {
 		return nil, err
 	}
-	e.stamp = u.t.now()
+	e.stamp = u.now()
 	if e.stamp <= e.before.Ctime && e.before.Ctime < math.MaxInt64 {
 		e.stamp = e.before.Ctime + 1
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"deltafs/billyfs"
+	"deltafs/billyfs/coarse"
 	"deltafs/nfsserver/handle"
 	"deltafs/nfsserver/wire"
 )
@@ -106,7 +107,7 @@ func (c *call) run(p *procedure) {
 
 // once carries a call out unless it was carried out before.
 func (c *call) once(p *procedure) {
-	now := time.Now()
+	now := time.Unix(0, coarse.Now())
 	id := c.id()
 	v, reply := c.s.replays.begin(id, now)
 	switch v {

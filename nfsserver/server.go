@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"deltafs/billyfs"
+	"deltafs/billyfs/coarse"
 	"deltafs/nfsserver/handle"
 	"deltafs/nfsserver/rpc"
 	"deltafs/nfsserver/wire"
@@ -89,7 +90,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.newVerifier()
 	s.rpc = rpc.New(s, rpc.Options{
-		MaxRecord: maxRecord, Opened: s.opened, Log: o.Log,
+		MaxRecord: maxRecord, Opened: s.opened, Log: o.Log, Now: coarse.Now,
 	})
 	return s, nil
 }

@@ -59,7 +59,9 @@ func (o osFS) open(op, name string, flag int) (File, error) {
 		f.Close()
 		return nil, err
 	}
-	return &osFile{f: f}, nil
+	file := &osFile{f: f}
+	file.quick.init(f)
+	return file, nil
 }
 
 // Mkdir syncs the directory above a top that it makes, since SyncDir cannot
@@ -137,13 +139,20 @@ func (o osFS) SyncDir(dir string) error {
 	return Wrap(syncDir(p))
 }
 
-type osFile struct{ f *os.File }
+type osFile struct {
+	f     *os.File
+	quick quick
+}
 
 func (o *osFile) ReadAt(p []byte, off int64) (int, error) { return o.f.ReadAt(p, off) }
 
 func (o *osFile) WriteAt(p []byte, off int64) (int, error) {
-	n, err := o.f.WriteAt(p, off)
-	return n, Wrap(err)
+	n := o.quick.writeAt(p, off)
+	if n == len(p) {
+		return n, nil
+	}
+	more, err := o.f.WriteAt(p[n:], off+int64(n)) // which says why, if there is a reason
+	return n + more, Wrap(err)
 }
 
 func (o *osFile) Size() (int64, error) {
@@ -154,7 +163,10 @@ func (o *osFile) Size() (int64, error) {
 	return st.Size(), nil
 }
 
-func (o *osFile) Close() error { return Wrap(o.f.Close()) }
+func (o *osFile) Close() error {
+	o.quick.close()
+	return Wrap(o.f.Close())
+}
 
 func (o *osFile) Sync() error {
 	if err := o.control(syncData); err != nil {

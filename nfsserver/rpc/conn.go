@@ -21,6 +21,11 @@ const (
 	// maxQueued is how many bytes of replies may wait for a client to read
 	// them before no more of its calls are taken.
 	maxQueued = 4 << 20
+	// flatten is how many bytes several replies may have together to be copied into one
+	// buffer to be written.
+	flatten = 8 << 10
+	// lateness is by how much Options.Now may be late.
+	lateness = 100 * time.Millisecond
 )
 
 // Conn is a connection as the handler sees it, or where a datagram came from.
@@ -28,16 +33,18 @@ type Conn struct {
 	peer, local netip.AddrPort
 	value       any
 
-	s     *Server
-	of    *serving
-	conn  net.Conn // nil for datagrams
-	r     *bufio.Reader
-	slots chan struct{}  // one for each call on a goroutine
-	calls sync.WaitGroup // those
-	used  atomic.Int64   // when it was last heard of, in nanoseconds
-	busy  atomic.Int32   // calls that are carried out
-	turn  atomic.Int64   // when the reader began the call that it carries out itself, see now; 0: none; beingTaken
-	now   int64          // of the reader: when its last call ended, if nothing was waited for since
+	s               *Server
+	of              *serving
+	conn            net.Conn // nil for datagrams
+	r               *bufio.Reader
+	slots           chan struct{}  // one for each call on a goroutine
+	calls           sync.WaitGroup // those
+	used            atomic.Int64   // when it was last heard of, in nanoseconds
+	busy            atomic.Int32   // calls that are carried out
+	turn            atomic.Int64   // number of the call that the reader carries out itself; 0: none; beingTaken
+	seen            int64          // of Server.watch: the turn that it met last
+	taken           int64          // of the reader: calls that it has carried out itself
+	readBy, writeBy armed
 
 	mu        sync.Mutex
 	out       [][]byte // replies that nobody has begun to write
@@ -48,6 +55,7 @@ type Conn struct {
 	draining  bool
 	spare     [][]byte    // an empty out, for the next turn
 	vec, rest net.Buffers // of the writer: what it writes, and what is left of that
+	flat      []byte      // of the writer: small replies, one behind the other
 }
 
 // Peer and Local are the two ends. They have the zero port where the network is
@@ -59,13 +67,14 @@ func (c *Conn) Local() netip.AddrPort { return c.local }
 func (c *Conn) Value() any { return c.value }
 
 func (s *Server) newConn(nc net.Conn, of *serving) *Conn {
+	nc = direct(nc)
 	c := &Conn{
 		peer: addrPort(nc.RemoteAddr()), local: addrPort(nc.LocalAddr()),
 		s: s, of: of, conn: nc, r: bufio.NewReaderSize(nc, readAhead),
 		slots: make(chan struct{}, s.o.ConnCalls),
 	}
 	c.room.L = &c.mu
-	c.used.Store(time.Now().UnixNano())
+	c.used.Store(c.s.o.Now())
 	return c
 }
 
@@ -151,7 +160,6 @@ var errTakenOver = errors.New("another goroutine reads on")
 
 // read takes calls until there are no more.
 func (c *Conn) read(ctx context.Context) error {
-	c.now = 0
 	for {
 		if err := c.waitForRoom(); err != nil {
 			return err
@@ -161,7 +169,6 @@ func (c *Conn) read(ctx context.Context) error {
 			if err := c.wait(); err != nil {
 				return err
 			}
-			c.now = 0
 		}
 		rec, err := readRecord(c.r, c.s.o.MaxRecord)
 		if err != nil {
@@ -181,7 +188,6 @@ func (c *Conn) read(ctx context.Context) error {
 			c.enter()
 			c.calls.Add(1)
 			c.of.spawn(job{c, rec, class})
-			c.now = 0
 		}
 	}
 }
@@ -192,24 +198,26 @@ const beingTaken = -1
 // here carries a call out on the reader's goroutine. It is false if that took so long
 // that another one has become the reader: the call has had a slot since.
 func (c *Conn) here(ctx context.Context, rec []byte, class int) bool {
-	if c.now == 0 {
-		c.now = now()
+	c.taken++
+	turn, began := c.taken, int64(0)
+	if sampled(turn) {
+		began = now()
 	}
-	began := c.now
-	c.turn.Store(began)
+	c.turn.Store(turn)
 	c.s.watched()
 	c.call(ctx, rec, false)
-	if !c.turn.CompareAndSwap(began, 0) {
+	if !c.turn.CompareAndSwap(turn, 0) {
 		for c.turn.Load() == beingTaken {
 			runtime.Gosched()
 		}
-		c.s.took(class, takeOverAfter)
+		c.s.late(class)
 		c.flush()
 		c.leave()
 		return false
 	}
-	c.now = now()
-	c.s.took(class, c.now-began)
+	if began != 0 {
+		c.s.took(class, now()-began)
+	}
 	return true
 }
 
@@ -220,15 +228,24 @@ func (c *Conn) swap(ctx context.Context, rec []byte, class int) {
 	c.enter()
 	c.calls.Add(1)
 	c.of.spawn(job{c: c})
-	began := now()
-	c.call(ctx, rec, true)
-	c.s.took(class, now()-began)
+	c.timed(ctx, rec, class)
 	c.leave()
 }
 
-// takeOver lets another goroutine read on while the reader is in the call that it began
-// then, unless there are too many calls in flight.
-func (c *Conn) takeOver(began int64) {
+// timed carries a call out, answers it, and notes how long it took.
+func (c *Conn) timed(ctx context.Context, rec []byte, class int) {
+	if class == Waits {
+		c.call(ctx, rec, true)
+		return
+	}
+	began := now()
+	c.call(ctx, rec, true)
+	c.s.took(class, now()-began)
+}
+
+// takeOver lets another goroutine read on while the reader is in the call of that turn,
+// unless there are too many calls in flight.
+func (c *Conn) takeOver(turn int64) {
 	select {
 	case c.slots <- struct{}{}:
 	default:
@@ -240,7 +257,7 @@ func (c *Conn) takeOver(began int64) {
 		<-c.slots
 		return
 	}
-	if !c.turn.CompareAndSwap(began, beingTaken) {
+	if !c.turn.CompareAndSwap(turn, beingTaken) {
 		<-c.s.slots
 		<-c.slots
 		return
@@ -277,9 +294,8 @@ func (c *Conn) leave() {
 // soon.
 func (c *Conn) wait() error {
 	if c.r.Buffered() == 0 {
-		now := time.Now()
-		c.used.Store(now.UnixNano())
-		if err := c.readUntil(now.Add(c.s.o.Idle)); err != nil {
+		c.used.Store(c.s.o.Now())
+		if err := c.readWithin(c.s.o.Idle); err != nil {
 			return err
 		}
 		if _, err := c.r.Peek(1); err != nil {
@@ -289,18 +305,37 @@ func (c *Conn) wait() error {
 			return nil
 		}
 	}
-	return c.readUntil(time.Now().Add(c.s.o.RecordTimeout))
+	return c.readWithin(c.s.o.RecordTimeout)
 }
 
-// readUntil sets until when a read may take, unless nothing is to be read any
+// readWithin sets how long the next reads may take, unless nothing is to be read any
 // more.
-func (c *Conn) readUntil(t time.Time) error {
+func (c *Conn) readWithin(d time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.draining {
 		return net.ErrClosed
 	}
-	return c.conn.SetReadDeadline(t)
+	if !c.readBy.due(d, c.s.o.Now()) {
+		return nil
+	}
+	return c.conn.SetReadDeadline(time.Now().Add(d))
+}
+
+// armed is the last deadline of its kind. It is not set anew for each call, but when an
+// eighth of it is over: so much earlier it may end.
+type armed struct {
+	d  time.Duration
+	at int64 // Options.Now then
+}
+
+// due tells whether it is to be set.
+func (a *armed) due(d time.Duration, now int64) bool {
+	if past := now - a.at; d == a.d && past >= 0 && past < int64(d/8-lateness) {
+		return false
+	}
+	a.d, a.at = d, now
+	return true
 }
 
 // drain ends reading.
@@ -407,13 +442,23 @@ func (c *Conn) write(batch [][]byte) (sum int, err error) {
 	for _, b := range batch {
 		sum += len(b)
 	}
-	if err = c.conn.SetWriteDeadline(time.Now().Add(c.s.o.WriteTimeout)); err == nil {
-		if len(batch) == 1 {
+	if c.writeBy.due(c.s.o.WriteTimeout, c.s.o.Now()) {
+		err = c.conn.SetWriteDeadline(time.Now().Add(c.s.o.WriteTimeout))
+	}
+	if err == nil {
+		switch {
+		case len(batch) == 1:
 			_, err = c.conn.Write(batch[0])
-		} else {
+		case sum <= flatten: // to copy is less than what the kernel does to take many
+			c.flat = c.flat[:0]
+			for _, b := range batch {
+				c.flat = append(c.flat, b...)
+			}
+			_, err = c.conn.Write(c.flat)
+		default:
 			c.vec = append(c.vec[:0], batch...)
 			c.rest = c.vec // WriteTo moves it on
-			_, err = c.rest.WriteTo(c.conn)
+			_, err = c.rest.WriteTo(many(c.conn))
 		}
 	}
 	for i, b := range batch {

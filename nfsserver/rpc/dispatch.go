@@ -9,11 +9,20 @@ import (
 // be woken, and the replies to calls that came together leave together. But while it is
 // in a call nobody reads. So calls of a class of which one took longer than slowCall, the
 // next slowCalls of them, get goroutines, until they are fast again; and where the reader
-// is still in a call after takeOverAfter, another one takes its place.
+// is still in a call after takeOverAfter, or a few times that, another one takes its place.
+// To look at the clock can cost more than a call, so the reader does for some calls only.
 const (
-	slowCall      = int64(150 * time.Microsecond)
-	slowCalls     = 16
+	slowCall  = int64(150 * time.Microsecond)
+	slowCalls = 16
+	// swiftCall is what the fastest calls take at most on a machine for which slowCall is
+	// meant. On one that is slower, slowCall is so many times as long: a call that waits for
+	// nothing is not to get a goroutine there.
+	swiftCall = slowCall / 12
+	// mostScale is up to how many times: more, and all that was called so far has waited for a slow base.
+	mostScale     = 8
 	takeOverAfter = int64(time.Millisecond)
+	// watchSeldom is how often readers are looked after while there is nothing to do.
+	watchSeldom = 4 * takeOverAfter
 	// maxIdle is how many workers are kept that have nothing to do: their stacks have
 	// grown already.
 	maxIdle = 32
@@ -25,19 +34,35 @@ var start = time.Now()
 // now is a time in nanoseconds, above 0, that only goes forward.
 func now() int64 { return int64(time.Since(start)) + 1 }
 
+// sampled tells whether the call of a turn is timed: one of eight, in no order that calls
+// could come in.
+func sampled(turn int64) bool { return uint64(turn)*0x9e3779b97f4a7c15>>61 == 0 }
+
 // took notes how long a call of a class has taken.
 func (s *Server) took(class int, ns int64) {
 	if class == Waits {
 		return
 	}
-	slow, limit := &s.slow[class], slowCall
+	fastest := s.fastest.Load()
+	if fastest == 0 || ns < fastest {
+		s.fastest.Store(ns) // or somebody else did: they are about the same
+		fastest = ns
+	}
+	limit := slowCall
 	if class >= Patient {
 		limit = takeOverAfter
 	}
-	if ns >= limit {
-		slow.Store(slowCalls)
-	} else if n := slow.Load(); n > 0 {
-		slow.CompareAndSwap(n, n-1) // or somebody else has
+	if n := s.slow[class].Load(); ns >= limit*min(max(1, fastest/swiftCall), mostScale) {
+		s.late(class)
+	} else if n > 0 {
+		s.slow[class].CompareAndSwap(n, n-1) // or somebody else has
+	}
+}
+
+// late has the next calls of a class on goroutines.
+func (s *Server) late(class int) {
+	if class != Waits {
+		s.slow[class].Store(slowCalls)
 	}
 }
 
@@ -50,19 +75,21 @@ func (s *Server) watched() {
 
 // watch looks after the readers, until there was nothing to do for a while.
 func (s *Server) watch() {
-	t := time.NewTicker(time.Duration(takeOverAfter))
-	defer t.Stop()
 	calls := s.stats.calls.Load()
+	pause := takeOverAfter
 	for quiet := 0; ; {
-		<-t.C
+		time.Sleep(time.Duration(pause))
+		pause = min(2*pause, watchSeldom)
 		inCall := false
 		s.mu.Lock()
 		for c := range s.conns {
-			began := c.turn.Load()
-			inCall = inCall || began > 0
-			if began > 0 && now()-began > takeOverAfter {
-				c.takeOver(began)
+			turn := c.turn.Load()
+			inCall = inCall || turn > 0
+			if turn > 0 && turn == c.seen {
+				c.takeOver(turn)
+				pause = takeOverAfter
 			}
+			c.seen = turn
 		}
 		s.mu.Unlock()
 		if n := s.stats.calls.Load(); inCall || n != calls {
@@ -103,9 +130,7 @@ func (j job) do(ctx context.Context) {
 		j.c.readOn()
 		return
 	}
-	began := now()
-	j.c.call(ctx, j.rec, true)
-	j.c.s.took(j.class, now()-began)
+	j.c.timed(ctx, j.rec, j.class)
 	j.c.leave()
 }
 

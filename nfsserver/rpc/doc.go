@@ -29,6 +29,14 @@
 // not read replies is stopped when maxQueued bytes of them wait, and is
 // disconnected WriteTimeout later.
 //
+// # System calls
+//
+// A call and its reply, if they are small, cost the process a read, a read that finds
+// nothing more, a write, and what the runtime needs to wait for a socket. Neither is
+// announced to the scheduler (direct_linux.go), deadlines are set anew only now and then,
+// and the clock is asked for one call of eight: where a system call is dear, that is half
+// of what a small call costs.
+//
 // # End
 //
 // A connection ends when the client closes it, breaks the protocol, is idle for

@@ -41,10 +41,14 @@ type Options struct {
 	RecordTimeout time.Duration // in which a record must arrive: 1 minute
 	WriteTimeout  time.Duration // in which replies must be read: 1 minute
 	Drain         time.Duration // for calls in flight, when the server ends: 10 seconds
+	// Idle, RecordTimeout and WriteTimeout are not started anew for each call: they may end an eighth earlier.
+
 	// Opened is called with each new connection before its first call. What it
 	// returns is Conn.Value; an error closes the connection.
 	Opened func(*Conn) (any, error)
 	Log    *slog.Logger // nil: discarded
+	// Now is nanoseconds since 1970. It is asked often, and may be late by 0.1 s. nil: the clock.
+	Now func() int64
 }
 
 func (o *Options) setDefaults() {
@@ -69,6 +73,9 @@ func (o *Options) setDefaults() {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Now == nil {
+		o.Now = func() int64 { return time.Now().UnixNano() }
+	}
 }
 
 // Server carries calls to a handler. All methods may be called concurrently.
@@ -79,6 +86,7 @@ type Server struct {
 	stats struct{ calls, sent, writes, refused atomic.Int64 }
 
 	slow     [Classes]atomic.Int32 // how many more calls of a class get a goroutine
+	fastest  atomic.Int64          // nanoseconds of the fastest call so far; 0: none was timed
 	watching atomic.Bool           // that readers do not stay in a call
 
 	warned atomic.Int64 // when the last warning was logged, in nanoseconds

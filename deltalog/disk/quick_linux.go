@@ -1,0 +1,78 @@
+//go:build amd64 || arm64 || riscv64
+
+package disk
+
+import (
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// A small write goes to the page cache in a few microseconds, as a rule. It is not announced to Go's scheduler: before a
+// call of the system that is, the scheduler wakes a thread of its own, if it sleeps, to look after the caller; that thread
+// then looks at the clock and sleeps some times, which costs more than the write. But a write that is not announced holds
+// one of the GOMAXPROCS processors of the process, and the garbage collector, until it is done: where the kernel makes
+// those wait who write more than the disk takes, others of the process would wait, too. So one of eight is timed, and after
+// a slow one the next are announced.
+const (
+	quickSize = 16 << 10              // bytes of the largest write that is quick
+	slowWrite = 10 * time.Millisecond // is not quick any more
+	wariness  = 1 << 12               // writes that are announced after a slow one
+)
+
+// wary is how many writes more are to be announced. One for all files: most often they are on one disk.
+var wary atomic.Int32
+
+// quick writes to a file by calls of the system that Go's scheduler is not told of.
+type quick struct {
+	mu sync.RWMutex // held shared while fd is used
+	fd int          // -1: closed, or not to be had
+	n  atomic.Uint64
+}
+
+func (q *quick) init(f *os.File) {
+	q.fd = -1
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = conn.Control(func(fd uintptr) { q.fd = int(fd) }) // fails if closed: then it stays -1
+}
+
+func (q *quick) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.fd = -1
+}
+
+// writeAt writes p, or the first n bytes of it: none where it is not for this write to be quick, or fails.
+func (q *quick) writeAt(p []byte, off int64) (n int) {
+	if len(p) == 0 || len(p) > quickSize || off < 0 {
+		return 0
+	}
+	if w := wary.Load(); w > 0 {
+		wary.CompareAndSwap(w, w-1) // or somebody else has
+		return 0
+	}
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+	if q.fd < 0 {
+		return 0
+	}
+	var began time.Time
+	timed := q.n.Add(1)*0x9e3779b97f4a7c15>>61 == 0 // in no order that writes could come in
+	if timed {
+		began = time.Now()
+	}
+	wrote, _, err := syscall.RawSyscall6(syscall.SYS_PWRITE64, uintptr(q.fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), uintptr(off), 0, 0)
+	if timed && time.Since(began) > slowWrite {
+		wary.Store(wariness)
+	}
+	if err != 0 {
+		return 0
+	}
+	return int(wrote)
+}

@@ -1,0 +1,117 @@
+//go:build !race
+
+package rpc
+
+import (
+	"io"
+	"net"
+	"syscall"
+	"unsafe"
+)
+
+// most is how many bytes are read or written by a call that Go's scheduler is not told of.
+// It waits for the copy before it can stop the process, to collect garbage: some
+// microseconds.
+const most = 64 << 10
+
+// directConn reads and writes small amounts without telling the scheduler, as calls on a socket
+// that does not block need not: before any other call of the system the scheduler wakes a
+// thread of its own, if it sleeps, to look after it; that thread then looks at the clock
+// and sleeps a few times, which costs more than the call. There may be one reader and one
+// writer at a time.
+type directConn struct {
+	*net.TCPConn
+	raw syscall.RawConn
+	in  transfer
+	out transfer
+}
+
+// transfer is one read or write.
+type transfer struct {
+	p   []byte
+	n   int
+	err syscall.Errno
+	do  func(fd uintptr) bool // false: it is to be called again when the socket is ready
+}
+
+func (t *transfer) call(trap, fd uintptr) bool {
+	for {
+		n, _, err := syscall.RawSyscall(trap, fd, uintptr(unsafe.Pointer(&t.p[t.n])), uintptr(len(t.p)-t.n))
+		switch err {
+		case 0:
+			t.n += int(n)
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			return false
+		}
+		t.err = err
+		return true
+	}
+}
+
+func direct(c net.Conn) net.Conn {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return c
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return c
+	}
+	d := &directConn{TCPConn: tcp, raw: raw}
+	d.in.do = func(fd uintptr) bool { return d.in.call(syscall.SYS_READ, fd) }
+	d.out.do = func(fd uintptr) bool {
+		for d.out.n < len(d.out.p) {
+			if !d.out.call(syscall.SYS_WRITE, fd) {
+				return false
+			}
+			if d.out.err != 0 {
+				break
+			}
+		}
+		return true
+	}
+	return d
+}
+
+// many is what takes several buffers by one call.
+func many(c net.Conn) io.Writer {
+	if d, ok := c.(*directConn); ok {
+		return d.TCPConn
+	}
+	return c
+}
+
+func (d *directConn) Read(p []byte) (int, error) {
+	if len(p) == 0 || len(p) > most {
+		return d.TCPConn.Read(p)
+	}
+	t := &d.in
+	t.p, t.n, t.err = p, 0, 0
+	err := d.raw.Read(t.do)
+	t.p = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case t.err != 0:
+		return 0, &net.OpError{Op: "read", Net: "tcp", Source: d.LocalAddr(), Addr: d.RemoteAddr(), Err: t.err}
+	case t.n == 0:
+		return 0, io.EOF
+	}
+	return t.n, nil
+}
+
+func (d *directConn) Write(p []byte) (int, error) {
+	if len(p) == 0 || len(p) > most {
+		return d.TCPConn.Write(p)
+	}
+	t := &d.out
+	t.p, t.n, t.err = p, 0, 0
+	err := d.raw.Write(t.do)
+	t.p = nil
+	if err == nil && t.err != 0 {
+		err = &net.OpError{Op: "write", Net: "tcp", Source: d.LocalAddr(), Addr: d.RemoteAddr(), Err: t.err}
+	}
+	return t.n, err
+}
