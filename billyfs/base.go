@@ -40,8 +40,10 @@ type baseOptions struct {
 	// origin asks the store where an object lies that this process has not met
 	// yet. It is called without locks held. nil: nothing is known.
 	origin func(Ino) (deltalog.Origin, bool, error)
-	now    func() int64 // nanoseconds since 1970; nil: the clock
-	lately func() int64 // the same, maybe a bit late, and cheap; nil: as now
+	// recorded asks the store what the base said of an object when it was changed. nil: nothing was.
+	recorded func(Ino) (deltalog.Fingerprint, bool, error)
+	now      func() int64 // nanoseconds since 1970; nil: the clock
+	lately   func() int64 // the same, maybe a bit late, and cheap; nil: as now
 	// inUse tells of an object whether it is, or was lately; it is called with mu held.
 	// nil: none is.
 	inUse  func(Ino) bool

@@ -107,7 +107,7 @@ func (b *base) enterPin(at place, pin Ino, st *stat, seq uint64) (*object, error
 	}
 	// A file that is mounted on its own has one name, whatever its nlink.
 	inode := b.id.shared(mount.mount, st.inode)
-	if st.dev != mount.dev || !b.isShared(plain, inode, at, st.attr.Nlink > 1) {
+	if st.dev != mount.dev || !b.isShared(plain, inode, at, st) {
 		return b.enterAs(plain, at, false, st, seq)
 	}
 	return b.enterAs(inode, at, true, st, seq)
@@ -116,9 +116,10 @@ func (b *base) enterPin(at place, pin Ino, st *stat, seq uint64) (*object, error
 // isShared decides whether the file at a place is known by its inode or by its
 // place. Normally that is whether it has several names. But a file that was
 // met, or changed, keeps its number when names of it come or go in the base:
-// else its changes would be lost from sight.
-func (b *base) isShared(plain, inode Ino, at place, several bool) bool {
-	other := inode
+// else its changes would be lost from sight. The last name that is left need not be the one
+// that its number was met by; then it is still that file if it is what was recorded of it.
+func (b *base) isShared(plain, inode Ino, at place, st *stat) bool {
+	several, other := st.attr.Nlink > 1, inode
 	if several {
 		other = plain
 	}
@@ -126,9 +127,19 @@ func (b *base) isShared(plain, inode Ino, at place, several bool) bool {
 	keep := o != nil && o.place == at && o.shared != several
 	if !keep {
 		was, ok, err := b.originOf(other)
-		keep = err == nil && ok && (was.Parent == at.parent && was.Name == at.name || was.Pinned && !several)
+		keep = err == nil && ok && (was.Parent == at.parent && was.Name == at.name || !several && (was.Pinned || b.isRecorded(inode, st)))
 	}
 	return several != keep
+}
+
+// isRecorded tells whether a file is the one that the store has a record of under a number, but for its names.
+func (b *base) isRecorded(ino Ino, st *stat) bool {
+	if b.recorded == nil {
+		return false
+	}
+	was, ok, err := b.recorded(ino)
+	now := st.fingerprint()
+	return err == nil && ok && was.Ino == now.Ino && was.Size == now.Size && was.Mtime == now.Mtime
 }
 
 // enterAs notes an object under a number. A number that belongs to another

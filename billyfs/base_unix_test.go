@@ -226,3 +226,44 @@ func sharedTempDir(t *testing.T) string {
 	must(t, os.Chmod(dir, 0o755))
 	return dir
 }
+
+// TestLastNameLeft: of a file with three names that the delta has changed, two are removed in the base, by somebody else
+// or by a commit that was cut short. Whichever is left, it is still that file, also for a process that has not met it by
+// that name; another file in its place is not.
+func TestLastNameLeft(t *testing.T) {
+	names := []string{"f", "d/hard", "e/f"}
+	for _, first := range names {
+		for _, left := range names {
+			base := t.TempDir()
+			populate(t, base)
+			r := newRig(t, base, filepath.Join(t.TempDir(), "s"))
+			ino := r.path(first).Ino
+			if _, err := r.WriteAt(root, ino, []byte("ours"), 0); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range names {
+				if name != left {
+					must(t, os.Remove(filepath.Join(base, name)))
+				}
+			}
+			r.reopen(false)
+			if a := r.path(left); a.Ino != ino {
+				t.Errorf("met by %s: %s, which is left, has the number %d, not %d", first, left, a.Ino, ino)
+			}
+			var p [4]byte
+			if _, _, err := r.ReadAt(r.path(left).Ino, p[:], 0); err != nil || string(p[:]) != "ours" {
+				t.Errorf("met by %s: %s, which is left, reads %q, %v", first, left, p, err)
+			}
+			if left == first {
+				r.close()
+				continue // its place says which it is
+			}
+			must(t, os.WriteFile(filepath.Join(base, left), []byte("theirs"), 0o644))
+			r.reopen(false)
+			if a := r.path(left); a.Ino == ino {
+				t.Errorf("met by %s: %s is another's now and has its number", first, left)
+			}
+			r.close()
+		}
+	}
+}

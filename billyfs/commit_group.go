@@ -64,7 +64,8 @@ func siteOf(p place) site   { return site{p.parent, []byte(p.name)} }
 
 // add puts a step into the group, which is done when it is full.
 func (c *committer) add(s *task) error {
-	if s.Kind != stepWrite && !s.idle() {
+	// What is dead has no handle to keep; the name that it was met by may be gone.
+	if s.Kind != stepWrite && !s.idle() && !(s.Kind == stepUnlink && c.isDead(s.Ino)) {
 		var err error
 		if s.Home, err = c.homeOf(s.Ino); err != nil {
 			c.stop(s, err)

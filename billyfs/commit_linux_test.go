@@ -444,6 +444,11 @@ func TestCommitKilledAtEveryStep(t *testing.T) {
 			t.Fatalf("a commit has %d steps only", n)
 		}
 	})
+	t.Run("found by a soak", func(t *testing.T) {
+		for _, seed := range []uint64{2259} { // the last name of a file that is dead is not the one it was met by
+			killEverywhere(t, plain, stores, func(t *testing.T, r *rig) { changeRandomly(t, r, seed, 12) })
+		}
+	})
 	histories := 200
 	if raceEnabled || testing.Short() {
 		histories = 10
@@ -455,11 +460,16 @@ func TestCommitKilledAtEveryStep(t *testing.T) {
 	for part := range 2 {
 		t.Run(fmt.Sprint("random-", part), func(t *testing.T) {
 			t.Parallel()
-			kills := 0
-			for seed := first + part; seed < first+histories; seed += 2 {
+			kills, seed := 0, 0
+			defer func() {
+				if t.Failed() {
+					t.Logf("DELTAFS_FROM=%d", seed)
+				}
+			}()
+			for seed = first + part; seed < first+histories; seed += 2 {
 				kills += killEverywhere(t, plain, stores, func(t *testing.T, r *rig) { changeRandomly(t, r, uint64(seed), 12) })
 				if t.Failed() {
-					t.Fatalf("seed %d", seed)
+					return
 				}
 			}
 			t.Logf("%d histories from seed %d on, killed %d times", (histories+1-part)/2, first+part, kills)

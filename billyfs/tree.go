@@ -159,6 +159,10 @@ func (t *Tree) baseOptions(o Options) baseOptions {
 			return true
 		}))
 	}
+	b.recorded = func(ino Ino) (deltalog.Fingerprint, bool, error) {
+		r, ok, err := t.store.Inode(t.live(), ino)
+		return r.Base, ok, wrap("record", ino, err)
+	}
 	b.eachPinned = func(fn func(Ino, deltalog.Origin)) error {
 		return wrap("pin", RootIno, t.store.EachOrigin(func(ino Ino, o deltalog.Origin) bool {
 			if o.Pinned {
