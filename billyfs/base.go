@@ -77,6 +77,7 @@ type base struct {
 	// then. See at.
 	moving sync.Mutex
 	moves  atomic.Uint64
+	seen   eras        // changes of what the base has said
 	pinned atomic.Bool // there may be pins
 
 	mu   sync.RWMutex
@@ -92,6 +93,7 @@ type base struct {
 	lists listCache
 	dirs  listCache // subdirectories alone; see subdirs
 	fds   fdCache
+	reads aheadReads
 	held  dirCache
 	warns warnings
 }
@@ -155,7 +157,10 @@ func (b *base) openRoot() error {
 }
 
 // close gives back the files that are held open.
-func (b *base) close() error { return errors.Join(b.fds.close(), b.held.close()) }
+func (b *base) close() error {
+	b.reads.closed.Store(true)
+	return errors.Join(b.fds.close(), b.held.close())
+}
 
 // Root returns the number of the root directory.
 func (b *base) Root() Ino { return RootIno }

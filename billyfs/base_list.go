@@ -148,7 +148,9 @@ func (b *base) listBy(c *listCache, dir Ino, read func(Ino, *stat) (*listing, er
 	if err != nil {
 		return nil, err
 	}
+	b.seen.begin() // maybe: times do not always tell
 	c.put(dir, l)
+	b.seen.end()
 	return l, nil
 }
 

@@ -164,7 +164,7 @@ func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*o
 	}
 	old := b.objs[ino]
 	if old != nil && old.pinned && shared { // by another of its names
-		old.st.Store(st)
+		b.note(old, st)
 		return old, nil
 	}
 	if old != nil {
@@ -172,7 +172,7 @@ func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*o
 			return nil, &Error{Op: "find", Path: at.name, Kind: Stale, Err: errCollision}
 		}
 		if old.typ == typ && old.place == at && old.pinned == pin.Pinned {
-			old.st.Store(st)
+			b.note(old, st)
 			return old, nil
 		}
 	}
@@ -192,6 +192,10 @@ func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*o
 	if old == nil && typ != TypeDir {
 		b.makeRoomLocked()
 		b.files.n++
+	}
+	if old != nil {
+		b.seen.begin()
+		defer b.seen.end()
 	}
 	b.objs[ino] = o
 	return o, nil
@@ -233,6 +237,8 @@ func (b *base) forget(o *object) {
 	if b.objs[o.ino] != o || o.ino == RootIno {
 		return
 	}
+	b.seen.begin()
+	defer b.seen.end()
 	delete(b.objs, o.ino)
 	if o.typ != TypeDir {
 		b.files.n--

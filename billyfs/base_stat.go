@@ -177,7 +177,7 @@ func (b *base) tryStat(ino Ino, cached bool) (*object, *stat, error) {
 	if b.moves.Load() != seq {
 		return nil, nil, errMoved
 	}
-	o.st.Store(st)
+	b.note(o, st)
 	return o, st, nil
 }
 

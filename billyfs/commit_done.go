@@ -66,6 +66,8 @@ func (c *committer) finish(group []*task) error {
 	if f.err != nil {
 		return f.err
 	}
+	c.t.changes.begin()
+	defer c.t.changes.end()
 	c.t.shifts.Add(1)
 	if err := c.t.logAppend(&f.b); err != nil {
 		return err

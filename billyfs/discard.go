@@ -172,6 +172,8 @@ func (d *discarding) append() (LSN, error) {
 	}
 	var lsn LSN
 	if err == nil {
+		t.changes.begin()
+		defer t.changes.end()
 		lsn, err = t.store.Append(&b)
 	}
 	if err != nil {
@@ -302,6 +304,8 @@ func (t *Tree) acceptOne(op string, ino Ino) (LSN, error) {
 		rec := *s.rec
 		rec.Base = now
 		u.batch.Inode(t.live(), ino, &rec)
+		t.changes.begin()
+		defer t.changes.end()
 		lsn, err := t.store.Append(u.batch)
 		if err != nil {
 			return 0, fail(op, ino, storeKind(err), err)

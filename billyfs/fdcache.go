@@ -28,6 +28,8 @@ type openFile struct {
 	st   *stat
 	elem *list.Element // nil: out of the cache
 	refs int
+
+	ahead ahead
 }
 
 func (c *fdCache) init(max int) { c.max, c.files = max, make(map[Ino]*openFile) }
@@ -69,6 +71,20 @@ func (c *fdCache) add(ino Ino, file billy.File, st *stat) *openFile {
 	c.files[ino] = f
 	f.elem = c.lru.PushFront(f)
 	return f
+}
+
+// size returns the bytes of an open file when it was last looked at.
+func (c *fdCache) size(f *openFile) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return int64(f.st.attr.Size)
+}
+
+// hold is one more use of a file that is in use.
+func (c *fdCache) hold(f *openFile) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.refs++
 }
 
 // put ends a use of a file.
@@ -118,7 +134,14 @@ func (b *base) ReadAt(ino Ino, p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	defer b.fds.put(f)
+	began := int64(0)
+	if len(p) >= aheadLeast {
+		began = b.now()
+	}
 	n, err := f.file.ReadAt(p, off)
+	if began != 0 {
+		b.readOn(f, off, int64(n), b.now()-began)
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return n, &Error{Op: "read", Path: f.file.Name(), Kind: KindIO, Err: err}
 	}

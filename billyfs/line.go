@@ -262,9 +262,11 @@ func (t *Tree) goBack(op, to string, find func() (deltalog.LayerID, error)) (sav
 		}
 	}
 	if err == nil {
+		t.changes.begin()
 		t.layer.Store(uint32(l.ID))
 		t.epoch.Add(1)
 		t.dentries.clear()
+		t.changes.end()
 	}
 	t.stack.Unlock()
 	if err != nil {

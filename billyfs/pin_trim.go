@@ -80,6 +80,8 @@ func (t *Tree) unpin(ino Ino, at place) (bool, error) {
 	var b deltalog.Batch
 	b.EntryGone(deltalog.BaseLayer, at.parent, t.base.cookie(at.name), at.name)
 	b.OriginGone(ino)
+	t.changes.begin()
+	defer t.changes.end()
 	t.shifts.Add(1)
 	err := t.base.change(func() error { return t.logAppend(&b) }, func() {
 		if o := t.base.objs[ino]; o != nil {

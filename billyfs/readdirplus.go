@@ -9,12 +9,15 @@ type Plus struct {
 	Handle    Handle
 	HasAttr   bool
 	HasHandle bool
+	// Until is up to when Attr, and that there is such an entry, may be believed, in nanoseconds
+	// since 1970; 0: not longer than now.
+	Until int64
 }
 
 // ReadDirPlus is ReadDir with attributes and identity of each entry, as Attr and Handle
 // return them; *Plus is valid until fn returns. It costs less than to ask for each.
 func (t *Tree) ReadDirPlus(dir Ino, cookie uint64, fn func(DirEntry, *Plus) bool) (eof bool, err error) {
-	w := plusWalk{t: t, dir: dir}
+	w := plusWalk{t: t, dir: dir, until: t.untilOf(dir)}
 	return t.ReadDir(dir, cookie, func(e DirEntry) bool {
 		if w.look(e.Ino); !w.HasAttr { // it may have been forgotten since it was listed
 			if _, err := t.Lookup(dir, e.Name); err == nil {
@@ -30,6 +33,8 @@ type plusWalk struct {
 	t   *Tree
 	dir Ino
 	now int64 // when the first entry was looked at
+	// until is up to when the listing may be believed.
+	until int64
 	Plus
 
 	home  deltalog.Home // of the directory's entries
@@ -52,10 +57,26 @@ func (w *plusWalk) look(ino Ino) {
 		w.Attr, err = t.attr(n, s)
 	}
 	w.HasAttr, w.HasHandle = err == nil, false
+	w.Until = 0
 	if err == nil {
 		w.Handle, err = t.Handle(ino)
 		w.HasHandle = err == nil
 	}
+	switch {
+	case err != nil:
+	case s.rec != nil:
+		w.Until = w.until
+	default:
+		w.Until = min(w.until, t.base.until(ino))
+	}
+}
+
+// untilOf returns up to when a listing of a directory may be believed.
+func (t *Tree) untilOf(dir Ino) int64 {
+	if !t.inBase(dir) {
+		return Forever
+	}
+	return t.base.until(dir)
 }
 
 // lookBase is look for an object of the base that is known, and was looked at lately, and
@@ -87,5 +108,6 @@ func (w *plusWalk) lookBase(ino Ino) bool {
 	w.Attr.Ino, w.Attr.Gen = ino, o.gen
 	w.Handle = Handle{Ino: ino, Gen: o.gen, Parent: w.home.Parent, Depth: w.home.Depth, Ancestors: w.home.Ancestors}
 	w.HasAttr, w.HasHandle = true, true
+	w.Until = min(w.until, b.untilOf(st))
 	return true
 }

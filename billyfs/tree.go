@@ -36,6 +36,7 @@ type Tree struct {
 	// goes on in another layer. It is taken before the locks of inodes.
 	stack    sync.RWMutex
 	epoch    atomic.Uint64 // moves when the line goes back: see state
+	changes  eras          // of all that is shown: see Stamp
 	shifts   atomic.Uint64 // moves before what a name stands for passes from the delta to the base: see resolve
 	log      *slog.Logger
 	now      func() int64 // nanoseconds since 1970

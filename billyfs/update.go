@@ -212,6 +212,8 @@ func (u *update) commit() (LSN, error) {
 		return 0, err
 	}
 	u.batch.Tag(u.tag)
+	u.t.changes.begin()
+	defer u.t.changes.end()
 	lsn, err := u.t.store.Append(u.batch)
 	u.batch.Reset()
 	batches.Put(u.batch)

@@ -83,7 +83,7 @@ func (t *Tree) writePart(c Caller, set lockSet, ino Ino, p []byte, off int64) (C
 	if err := u.count(e, off, int64(len(p))); err != nil {
 		return Change{}, err
 	}
-	u.batch.Data(t.live(), ino, off, p)
+	u.batch.DataNoCopy(t.live(), ino, off, p) // p is the caller's until the batch is appended
 	e.rec.Size = max(e.rec.Size, uint64(off)+uint64(len(p)))
 	e.modified()
 	if c.UID != 0 {

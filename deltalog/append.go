@@ -165,7 +165,7 @@ func (s *Store) appendLocked(b *Batch, reserve int64) (LSN, error) {
 	}
 	h.covers = b.empty()
 	n := len(b.starts)
-	if plantDropExtent && n > 0 && frameType(b.buf[b.starts[n-1]]) == frameData {
+	if plantDropExtent && n > 0 && frameType(b.at(n - 1)[0]) == frameData {
 		n--
 	}
 	for i := range n {
@@ -191,11 +191,9 @@ func (s *Store) appendLocked(b *Batch, reserve int64) (LSN, error) {
 func (s *Store) writeLocked(b *Batch) error {
 	h := &s.head
 	next := Ino(s.ino.Load())
-	p, chain := b.finish(h.seg.hdr.salt, h.chain, h.lsn+1, s.SyncedLSN(), next)
-	if _, err := h.seg.f.WriteAt(p, h.off); err != nil {
-		if !plantShortBatch {
-			return s.writeFailedLocked(fmt.Errorf("%s: %w", segName(h.seg.id), err))
-		}
+	chain := b.finish(h.seg.hdr.salt, h.chain, h.lsn+1, s.SyncedLSN(), next)
+	if err := b.writeTo(h.seg.f, h.off); err != nil && !plantShortBatch {
+		return s.writeFailedLocked(fmt.Errorf("%s: %w", segName(h.seg.id), err))
 	}
 	h.lsn, h.chain = h.lsn+1, chain
 	return nil

@@ -7,17 +7,25 @@ import (
 	"hash/crc32"
 	"math"
 	"slices"
+
+	"deltafs/deltalog/disk"
 )
 
 // keptBuffer is the largest buffer that Reset keeps for the next use.
 const keptBuffer = 4 << 20
 
+// worthHolding is from how many bytes on data is written from where it is: less is copied
+// faster than it is written by a call of its own.
+const worthHolding = 64 << 10
+
 // Batch collects the changes of one operation. It is not for concurrent use.
-// Everything given to it is copied at once. After Append it can be Reset and
-// used again. A change beyond a limit of this package makes Append fail.
+// Everything given to it is copied at once, but for [Batch.DataNoCopy]. After Append it can
+// be Reset and used again. A change beyond a limit of this package makes Append fail.
 type Batch struct {
 	buf    []byte // frames, complete but for LSNs and checksums; then the COMMIT
-	starts []int  // where the frames begin in buf
+	held   []byte // of one DATA frame: its data, which is not in buf
+	heldAt int    // where in buf it belongs
+	starts []int  // where the frames begin, counted with what is held: see at
 	tag    []byte
 	data   bool   // holds file data
 	inner  bool   // of the store itself: may write to frozen layers
@@ -31,6 +39,7 @@ func (b *Batch) Reset() {
 		b.buf = nil
 	}
 	b.buf, b.starts, b.tag = b.buf[:0], b.starts[:0], b.tag[:0]
+	b.held, b.heldAt = nil, 0
 	b.data, b.inner, b.salt, b.err = false, false, 0, nil
 }
 
@@ -69,7 +78,15 @@ func (b *Batch) EntryGone(l LayerID, dir Ino, cookie uint64, name string) {
 
 // Data writes p, at most MaxData bytes, at off of a file. The inode's Size is
 // the caller's to set.
-func (b *Batch) Data(l LayerID, ino Ino, off int64, p []byte) {
+func (b *Batch) Data(l LayerID, ino Ino, off int64, p []byte) { b.write(l, ino, off, p, false) }
+
+// DataNoCopy is Data of bytes that the caller leaves as they are until Append has returned:
+// much of it is written to the log from where it is.
+func (b *Batch) DataNoCopy(l LayerID, ino Ino, off int64, p []byte) {
+	b.write(l, ino, off, p, len(p) >= worthHolding && b.held == nil)
+}
+
+func (b *Batch) write(l LayerID, ino Ino, off int64, p []byte, hold bool) {
 	if len(p) == 0 {
 		return
 	}
@@ -83,10 +100,18 @@ func (b *Batch) Data(l LayerID, ino Ino, off int64, p []byte) {
 		f.flags = flagTable
 	}
 	// With the record of the inode and the COMMIT, so that nothing moves again.
-	b.buf = slices.Grow(b.buf, frameHeaderSize+table+len(p)+1<<10)
+	room := frameHeaderSize + table + 1<<10
+	if !hold {
+		room += len(p)
+	}
+	b.buf = slices.Grow(b.buf, room)
 	b.begin(&f)
 	b.buf = append(b.buf, zeros[:table]...) // filled by sum
-	b.buf = append(b.buf, p...)
+	if hold {
+		b.held, b.heldAt = p, len(b.buf)
+	} else {
+		b.buf = append(b.buf, p...)
+	}
 	b.end()
 	b.data = true
 }
@@ -184,18 +209,30 @@ func (b *Batch) nameOK(name string) bool {
 // begin appends the header of f, without payload size, LSN and checksums; the
 // caller appends the payload.
 func (b *Batch) begin(f *frame) {
-	b.starts = append(b.starts, len(b.buf))
+	b.starts = append(b.starts, b.size())
 	var h [frameHeaderSize]byte
 	putFrameHeader(h[:], f, 0)
 	b.buf = append(b.buf, h[:]...)
 	b.salt = 0
 }
 
+// size returns the bytes of what there is so far.
+func (b *Batch) size() int { return len(b.buf) + len(b.held) }
+
+// at returns the header of frame i, and in buf what is behind it.
+func (b *Batch) at(i int) []byte {
+	start := b.starts[i]
+	if b.held != nil && start >= b.heldAt {
+		start -= len(b.held)
+	}
+	return b.buf[start:]
+}
+
 // end closes the frame: size and padding.
 func (b *Batch) end() {
-	start := b.starts[len(b.starts)-1]
-	n := len(b.buf) - start - frameHeaderSize
-	binary.LittleEndian.PutUint32(b.buf[start+4:], uint32(n))
+	last := len(b.starts) - 1
+	n := b.size() - b.starts[last] - frameHeaderSize
+	binary.LittleEndian.PutUint32(b.at(last)[4:], uint32(n))
 	b.buf = append(b.buf, zeros[:pad8(n)-n]...)
 }
 
@@ -207,8 +244,8 @@ func (b *Batch) framesLen() int {
 	if len(b.starts) == 0 {
 		return 0
 	}
-	start := b.starts[len(b.starts)-1]
-	return start + frameHeaderSize + pad8(int(binary.LittleEndian.Uint32(b.buf[start+4:])))
+	last := len(b.starts) - 1
+	return b.starts[last] + frameHeaderSize + pad8(int(binary.LittleEndian.Uint32(b.at(last)[4:])))
 }
 
 func (b *Batch) commitLen() int { return frameHeaderSize + pad8(commitFixed+len(b.tag)) }
@@ -221,31 +258,45 @@ func (b *Batch) sum(salt uint32) {
 	if b.salt == salt {
 		return
 	}
-	for _, start := range b.starts {
-		h := b.buf[start:]
+	for i := range b.starts {
+		h := b.at(i)
 		n := int(binary.LittleEndian.Uint32(h[4:]))
 		table := 0
 		if h[1]&flagTable != 0 {
 			table = tableSize(int(binary.LittleEndian.Uint32(h[36:])))
 		}
-		crc := sumPayload(h[frameHeaderSize:frameHeaderSize+n], table, salt)
+		payload, data := h[frameHeaderSize:], b.held
+		if !b.holds(i) {
+			payload, data = payload[:n], payload[table:n]
+		}
+		var crc uint32
+		if table > 0 {
+			crc = sumBlocks(payload[:table], data, salt)
+		} else {
+			crc = saltedSum(salt, data)
+		}
 		binary.LittleEndian.PutUint32(h[40:], crc)
 	}
 	b.salt = salt
 }
 
+// holds tells whether the data of frame i is held.
+func (b *Batch) holds(i int) bool {
+	return b.held != nil && b.starts[i] < b.heldAt && (i+1 == len(b.starts) || b.starts[i+1] > b.heldAt)
+}
+
 // finish gives the batch its place in history and appends the COMMIT. It
-// returns the bytes for the log and the chained CRC behind them. next is the
+// returns the chained CRC behind it; what is to be written are the parts then. next is the
 // next inode number. Calling it again replaces what it did before.
-func (b *Batch) finish(salt, chain uint32, lsn, synced LSN, next Ino) ([]byte, uint32) {
+func (b *Batch) finish(salt, chain uint32, lsn, synced LSN, next Ino) uint32 {
 	b.sum(salt)
-	b.buf = b.buf[:b.framesLen()]
+	b.buf = b.buf[:b.framesLen()-len(b.held)]
 	headers := salt
 	if plantIgnoreSalt {
 		headers = 0
 	}
-	for _, start := range b.starts {
-		h := b.buf[start:][:frameHeaderSize]
+	for i := range b.starts {
+		h := b.at(i)[:frameHeaderSize]
 		binary.LittleEndian.PutUint64(h[8:], uint64(lsn))
 		binary.LittleEndian.PutUint32(h[44:], saltedSum(salt, h[:44]))
 		headers = crc32.Update(headers, castagnoli, h)
@@ -259,12 +310,34 @@ func (b *Batch) finish(salt, chain uint32, lsn, synced LSN, next Ino) ([]byte, u
 	f := frame{typ: frameCommit, lsn: lsn, ino: next, size: uint32(len(payload)), crc: saltedSum(salt, payload)}
 	putFrameHeader(b.buf[start:], &f, salt)
 	b.buf = append(b.buf, zeros[:pad8(len(payload))-len(payload)]...)
-	return b.buf, c.chain
+	return c.chain
 }
 
-// frameAt decodes frame i of a finished batch into f.
+// parts returns the bytes of a finished batch for the log, in order.
+func (b *Batch) parts() [][]byte {
+	if b.held == nil {
+		return [][]byte{b.buf}
+	}
+	return [][]byte{b.buf[:b.heldAt], b.held, b.buf[b.heldAt:]}
+}
+
+// writeTo writes a finished batch.
+func (b *Batch) writeTo(f disk.File, off int64) error {
+	if b.held == nil {
+		_, err := f.WriteAt(b.buf, off)
+		return err
+	}
+	return f.WriteParts(b.parts(), off)
+}
+
+// frameAt decodes frame i of a finished batch into f. If its data is held, its payload is
+// the CRC table alone.
 func (b *Batch) frameAt(i int, f *frame) {
-	h := b.buf[b.starts[i]:]
+	h := b.at(i)
 	parseFrameHeader(h, f)
-	f.payload = h[frameHeaderSize:][:f.size]
+	n := int(f.size)
+	if b.holds(i) {
+		n -= len(b.held)
+	}
+	f.payload = h[frameHeaderSize:][:n]
 }

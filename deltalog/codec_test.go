@@ -19,7 +19,13 @@ func exampleBatch() ([]byte, uint32) {
 	b.Data(1, ino, 5, []byte("hi"))
 	b.Entry(1, 1, 7, "a", Entry{Ino: ino, Type: TypeRegular})
 	b.Tag([]byte("t"))
-	return b.finish(exampleSalt, exampleChain, 2, 1, ino+1)
+	return finished(&b, exampleSalt, exampleChain, 2, 1, ino+1)
+}
+
+// finished returns all bytes of a batch for the log, and the chained CRC behind them.
+func finished(b *Batch, salt, chain uint32, lsn, synced LSN, next Ino) ([]byte, uint32) {
+	chain = b.finish(salt, chain, lsn, synced, next)
+	return bytes.Join(b.parts(), nil), chain
 }
 
 // The example in the package comment is what the encoder writes.
@@ -174,17 +180,68 @@ func TestBatchLimits(t *testing.T) {
 	}
 }
 
+// TestDataNoCopy: data that is written from where it is makes the same log, frame by frame, whatever stands around it.
+func TestDataNoCopy(t *testing.T) {
+	for _, n := range []int{worthHolding, worthHolding + 1, 100_003, MaxData} {
+		for around := range 4 {
+			fill := func(write func(*Batch, LayerID, Ino, int64, []byte)) *Batch {
+				b := new(Batch)
+				for range 2 { // the second time is after a Reset, for another salt
+					b.Reset()
+					if around&1 != 0 {
+						b.Inode(1, 7, &Inode{Size: 5})
+						b.Entry(1, 1, 7, "name", Entry{Ino: 7})
+					}
+					write(b, 1, 7, 3, pattern(n, n))
+					if around&2 != 0 {
+						b.Truncate(1, 7, uint64(n))
+						write(b, 1, 8, 0, pattern(1, worthHolding)) // there is room for one alone
+						b.Inode(1, 7, &Inode{Size: 9, Target: "odd"})
+					}
+					b.sum(3)
+				}
+				b.Tag([]byte("tag"))
+				return b
+			}
+			copied, held := fill((*Batch).Data), fill((*Batch).DataNoCopy)
+			if held.held == nil || cap(held.buf) >= n+worthHolding {
+				t.Fatalf("%d bytes: %d are held, there is room for %d", n, len(held.held), cap(held.buf))
+			}
+			if copied.space() != held.space() {
+				t.Errorf("%d bytes: %d in the log, and %d not copied", n, copied.space(), held.space())
+			}
+			want, wantChain := finished(copied, 11, 5, 2, 1, 9)
+			got, chain := finished(held, 11, 5, 2, 1, 9)
+			if !bytes.Equal(got, want) || chain != wantChain || len(got) != held.space() {
+				t.Errorf("%d bytes, around %d: not what is copied", n, around)
+			}
+			for i := range held.starts {
+				var a, b frame
+				copied.frameAt(i, &a)
+				held.frameAt(i, &b)
+				if b.typ != frameData && !bytes.Equal(a.payload, b.payload) {
+					t.Errorf("frame %d: payload %x, want %x", i, b.payload, a.payload)
+				}
+				a.payload, b.payload = nil, nil
+				if !reflect.DeepEqual(a, b) {
+					t.Errorf("frame %d: %+v, want %+v", i, b, a)
+				}
+			}
+		}
+	}
+}
+
 // A batch can be appended again after its segment changed: its checksums follow.
 func TestBatchForAnotherSalt(t *testing.T) {
 	var b Batch
 	b.Data(1, 1, 0, pattern(1, 50000))
 	b.Truncate(1, 1, 7)
 	b.sum(5)
-	first, _ := b.finish(9, 1, 2, 0, 0)
+	first, _ := finished(&b, 9, 1, 2, 0, 0)
 	if _, err := scanBytes(first, 9, 1, 2); err != nil {
 		t.Error(err)
 	}
-	again, _ := b.finish(11, 3, 4, 0, 0)
+	again, _ := finished(&b, 11, 3, 4, 0, 0)
 	if _, err := scanBytes(again, 11, 3, 4); err != nil {
 		t.Error(err)
 	}

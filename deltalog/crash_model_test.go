@@ -267,7 +267,8 @@ func (c edit) put(s *Store, b *Batch, d drafts) error {
 		if rec != nil && rec.Below == math.MaxUint64 {
 			write(*rec)
 		}
-		b.Data(l.ID, c.ino, c.off, c.data)
+		// Larger data is written from where it is: by calls of its own, between which a crash can come.
+		b.write(l.ID, c.ino, c.off, c.data, len(c.data) >= 5000 && b.held == nil)
 	case "truncate":
 		if rec != nil && l.ID.stacked() {
 			r := *rec

@@ -151,8 +151,8 @@ func newSuper(o Options) (*superblock, []byte, error) {
 	}
 	var b Batch
 	b.Layer(Layer{ID: MainLayer, View: binary.LittleEndian.Uint64(secret[:]) | 1, Created: now, Name: "main"})
-	p, _ := b.finish(h.salt, 0, 1, 0, Born)
-	return sb, append(encodeSegHeader(&h), p...), nil
+	b.finish(h.salt, 0, 1, 0, Born)
+	return sb, append(encodeSegHeader(&h), b.buf...), nil
 }
 
 // makeSegment makes a file of the log directory that begins with p and is size

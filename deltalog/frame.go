@@ -284,13 +284,17 @@ func sumPayload(payload []byte, table int, salt uint32) uint32 {
 	if table == 0 {
 		return saltedSum(salt, payload)
 	}
-	data := payload[table:]
-	clear(payload[4*blocks(len(data)) : table])
+	return sumBlocks(payload[:table], payload[table:], salt)
+}
+
+// sumBlocks fills the CRC table of data, and computes its CRC.
+func sumBlocks(table, data []byte, salt uint32) uint32 {
+	clear(table[4*blocks(len(data)):])
 	for i := range blocks(len(data)) {
 		block := data[i*blockSize : min((i+1)*blockSize, len(data))]
-		binary.LittleEndian.PutUint32(payload[4*i:], saltedSum(salt, block))
+		binary.LittleEndian.PutUint32(table[4*i:], saltedSum(salt, block))
 	}
-	return saltedSum(salt, payload[:table])
+	return saltedSum(salt, table)
 }
 
 // commit is the payload of a COMMIT frame.

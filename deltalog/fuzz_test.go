@@ -74,7 +74,7 @@ func encodeBatches(fill []func(b *Batch)) (all []byte) {
 		var b Batch
 		fn(&b)
 		var p []byte
-		p, chain = b.finish(fuzzSalt, chain, LSN(i+1), LSN(i), Born)
+		p, chain = finished(&b, fuzzSalt, chain, LSN(i+1), LSN(i), Born)
 		all = append(all, p...)
 	}
 	return all

@@ -239,7 +239,7 @@ func (x *index) checkLayers(b *Batch) error {
 	known := x.tree.Load().layers
 	var last LayerID
 	for i := range b.starts {
-		h := b.buf[b.starts[i]:]
+		h := b.at(i)
 		l := frameLayerOf(h)
 		if l == last || l == noLayer || !frameType(h[0]).record() {
 			continue

@@ -57,7 +57,7 @@ func plantedBugs() []plantedBug {
 		{"the name of a new segment is not made durable", &plantSpareSync, crash, 0},
 		{"the frames of a batch go to the index, and its write is not looked at", &plantShortBatch, fault, 0},
 		{"nothing says at the end that all before it is synced", &plantNoCover, func(seed uint64) error { return runFlips(seed, 2000, new(flipTally)) }, 0},
-		{"the list of cold segments is taken from behind the end of the log", &plantBehindEnd, lost, 105},
+		{"the list of cold segments is taken from behind the end of the log", &plantBehindEnd, lost, 53},
 		{"changes go to frozen layers", &plantThawed, func(uint64) error { return frozenLayer() }, 0},
 	}
 }

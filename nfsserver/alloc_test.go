@@ -59,10 +59,10 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// TestDataIsCopiedOnce: a READ or WRITE of 1 MiB needs no memory of that size
-// besides the record, the reply and, for a WRITE, one buffer for the log: data is
-// read into the reply itself, and copied from the record into that buffer.
-func TestDataIsCopiedOnce(t *testing.T) {
+// TestDataIsNotCopied: a READ or WRITE of 1 MiB needs no memory of that size
+// besides the record and the reply: data is read into the reply itself, and written to
+// the log from the record (deltalog.TestDataNoCopy).
+func TestDataIsNotCopied(t *testing.T) {
 	if raced {
 		t.Skip("pools leave garbage with the race detector")
 	}

@@ -18,6 +18,9 @@ type Reader interface {
 	ReadDir(dir billyfs.Ino, cookie uint64, fn func(billyfs.DirEntry) bool) (eof bool, err error)
 	// ReadDirPlus is ReadDir with attributes and identities.
 	ReadDirPlus(dir billyfs.Ino, cookie uint64, fn func(billyfs.DirEntry, *billyfs.Plus) bool) (eof bool, err error)
+	// Stamp is the moment of now; Unchanged tells whether what was read since one would be read again.
+	Stamp() billyfs.Stamp
+	Unchanged(billyfs.Stamp) bool
 }
 
 // Writer is the part that changes objects and names that exist. A change is

@@ -95,12 +95,20 @@ func (c *call) readdirplus(d *wire.XDR) {
 	dir, at, err := c.dirOf(a.Dir, mayRead)
 	var none, eof bool
 	var l wire.DirListPlus
+	var stamp billyfs.Stamp
 	if err == nil {
+		if b := c.s.listings.get(dir.listKey(&a), &at); b != nil {
+			c.b = append(rpc.Grow(c.b, len(b)), b...)
+			return
+		}
+		stamp = dir.FS.Stamp()
+		stamp.Until = billyfs.Forever
 		post := dir.post(&at)
 		l = wire.BeginReaddirplus(c.room(a.MaxCount), &post, a.DirCount, min(a.MaxCount, maxListing))
 		f := fill(a.Cookie, &l)
 		eof, err = dir.FS.ReadDirPlus(dir.ino, a.Cookie, func(e billyfs.DirEntry, p *billyfs.Plus) bool {
 			f.before(e.Cookie)
+			stamp.Until = min(stamp.Until, p.Until)
 			attr, fh := c.plus(dir.export, p)
 			return f.added(l.Add(uint64(e.Ino), e.Name, e.Cookie, &attr, fh))
 		})
@@ -108,6 +116,7 @@ func (c *call) readdirplus(d *wire.XDR) {
 	}
 	if err == nil && !none {
 		c.b = l.Finish(eof)
+		c.s.listings.put(dir.listKey(&a), listed{stamp, at, c.b[start:]})
 		return
 	}
 	r := wire.ReaddirplusRes{ReaddirRes: wire.ReaddirRes{Status: c.listStatus(err), DirAttr: dir.after()}}

@@ -55,6 +55,7 @@ type Server struct {
 	exports  atomic.Pointer[[]*export]
 	verifier atomic.Uint64 // of writes: another one after each start and each failed sync
 	replays  replays
+	listings listings
 	mounts   mounts
 	rpc      *rpc.Server
 	tap      func(call, reply []byte) // of tests; nil: none
@@ -114,6 +115,7 @@ func (s *Server) add(e Export, last uint64) {
 	x.last.Store(last)
 	now := append(s.without(e.Name), x)
 	s.exports.Store(&now)
+	s.listings.clear() // what is kept of another one
 }
 
 // Remove ends an export: its handles are stale from then on. Calls that are under way
@@ -123,6 +125,7 @@ func (s *Server) Remove(name string) {
 	defer s.adding.Unlock()
 	now := s.without(name)
 	s.exports.Store(&now)
+	s.listings.clear() // what is kept of it
 }
 
 func (s *Server) without(name string) []*export {

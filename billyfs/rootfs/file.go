@@ -1,8 +1,11 @@
 package rootfs
 
 import (
+	"errors"
+	"io"
 	"io/fs"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/go-git/go-billy/v5"
@@ -27,6 +30,28 @@ func (f *File) Read(p []byte) (int, error) { return f.file.Read(p) }
 
 // ReadAt may be called concurrently.
 func (f *File) ReadAt(p []byte, off int64) (int, error) { return f.file.ReadAt(p, off) }
+
+// ReadAhead reads n bytes at off, or up to the end of the file, so that the system has them in
+// memory when they are asked for. It may be called concurrently.
+func (f *File) ReadAhead(off, n int64) error {
+	buf := aheadBuffers.Get().(*[aheadBuffer]byte)
+	defer aheadBuffers.Put(buf)
+	for n > 0 {
+		got, err := f.file.ReadAt(buf[:min(n, aheadBuffer)], off)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		off, n = off+int64(got), n-int64(got)
+	}
+	return nil
+}
+
+const aheadBuffer = 128 << 10
+
+var aheadBuffers = sync.Pool{New: func() any { return new([aheadBuffer]byte) }}
 
 func (f *File) Seek(offset int64, whence int) (int64, error) { return f.file.Seek(offset, whence) }
 

@@ -35,10 +35,28 @@ type FS interface {
 	SyncDir(dir string) error
 }
 
+// WriteEach is WriteParts by a call of WriteAt for each part that is not empty.
+func WriteEach(f io.WriterAt, parts [][]byte, off int64) error {
+	for _, p := range parts {
+		if len(p) == 0 {
+			continue
+		}
+		n, err := f.WriteAt(p, off)
+		if err != nil {
+			return err
+		}
+		off += int64(n)
+	}
+	return nil
+}
+
 // File is an open file. Methods may be called concurrently.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
+	// WriteParts is WriteAt of the parts, one behind the other. A process that dies
+	// meanwhile may have written some of them.
+	WriteParts(parts [][]byte, off int64) error
 	// Sync makes the data and the size durable (fdatasync), not the name.
 	Sync() error
 	// Allocate makes the file size bytes long, reading as zeros where nothing

@@ -155,6 +155,14 @@ func (o *osFile) WriteAt(p []byte, off int64) (int, error) {
 	return n + more, Wrap(err)
 }
 
+func (o *osFile) WriteParts(parts [][]byte, off int64) error {
+	parts, off, err := o.writeVector(parts, off)
+	if err != nil {
+		return Wrap(&fs.PathError{Op: "write", Path: o.f.Name(), Err: err})
+	}
+	return WriteEach(o, parts, off)
+}
+
 func (o *osFile) Size() (int64, error) {
 	st, err := o.f.Stat()
 	if err != nil {

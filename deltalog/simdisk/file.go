@@ -1,6 +1,7 @@
 package simdisk
 
 import (
+	"deltafs/deltalog/disk"
 	"io"
 	"io/fs"
 	"slices"
@@ -54,6 +55,9 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	}
 	return n, nil
 }
+
+// WriteParts writes each part by itself: a crash can come between.
+func (f *file) WriteParts(parts [][]byte, off int64) error { return disk.WriteEach(f, parts, off) }
 
 func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.enter(Write, true, false); err != nil {

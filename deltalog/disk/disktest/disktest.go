@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 	"testing"
 
 	"deltafs/deltalog/disk"
@@ -19,7 +20,7 @@ func Run(t *testing.T, open func(t *testing.T) disk.FS) {
 		name string
 		fn   func(t *testing.T, d disk.FS)
 	}{
-		{"files", files}, {"reading", reading}, {"allocate", allocate}, {"readOnly", readOnly},
+		{"files", files}, {"parts", parts}, {"reading", reading}, {"allocate", allocate}, {"readOnly", readOnly},
 		{"directories", directories}, {"rename", rename}, {"remove", remove}, {"names", names},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -98,6 +99,25 @@ func files(t *testing.T, d disk.FS) {
 	}
 	wantData(t, d, "a", "Jello")
 	must(t, d.SyncDir("."))
+}
+
+func parts(t *testing.T, d disk.FS) {
+	f := create(t, d, "a", "0123456789")
+	big := strings.Repeat("abcdefg", 30_000)
+	must(t, f.WriteParts([][]byte{[]byte("x"), nil, []byte(big), []byte("yz"), {}}, 5))
+	must(t, f.WriteParts(nil, 3))
+	must(t, f.WriteParts([][]byte{{}, []byte("-")}, 0))
+	wantData(t, d, "a", "-1234x"+big+"yz")
+	must(t, f.Close())
+	if f.WriteParts([][]byte{[]byte("x"), []byte("y")}, 0) == nil {
+		t.Error("parts are written to a closed file")
+	}
+	g, err := d.Open("a", false)
+	must(t, err)
+	defer g.Close()
+	if g.WriteParts([][]byte{[]byte("x"), []byte("y")}, 0) == nil {
+		t.Error("parts are written to a file that is open for reading")
+	}
 }
 
 func reading(t *testing.T, d disk.FS) {
