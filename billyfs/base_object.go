@@ -179,7 +179,8 @@ func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*o
 	o := &object{place: at, ino: ino, typ: typ, shared: shared}
 	switch {
 	case pin.Pinned:
-		o.pinned, o.home, o.gen = true, &pin.Home, pin.Home.Gen
+		home := pin.Home // or all of pin would be garbage for each object that has none
+		o.pinned, o.home, o.gen = true, &home, home.Gen
 	case shared:
 		o.inode = st.inode
 		o.gen = b.id.genShared(ino, st.inode, typ)

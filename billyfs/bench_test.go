@@ -125,3 +125,42 @@ func BenchmarkCreateRemove(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkReadDirPlus lists benchNames names with all that is known of them, of a tree that has met none of them yet, and again.
+func BenchmarkReadDirPlus(b *testing.B) {
+	r := newBench(b)
+	list := func(t *Tree, dir Ino) {
+		n := 0
+		if _, err := t.ReadDirPlus(dir, 0, func(_ DirEntry, p *Plus) bool {
+			if !p.HasAttr || !p.HasHandle {
+				b.Error("not all is known")
+			}
+			n++
+			return true
+		}); err != nil || n != benchNames+2 {
+			b.Fatal(n, err)
+		}
+	}
+	b.Run("first", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			t, err := Open(r.fs, r.store, Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			dir, err := t.Lookup(RootIno, "dir")
+			if err != nil {
+				b.Fatal(err)
+			}
+			list(t, dir.Ino)
+			t.Close()
+		}
+	})
+	b.Run("again", func(b *testing.B) {
+		b.ReportAllocs()
+		dir := r.path("dir").Ino
+		for b.Loop() {
+			list(r.Tree, dir)
+		}
+	})
+}

@@ -52,11 +52,18 @@
 // # Drift
 //
 // The base may be changed by others, though it should not be. Before bytes of the base are
-// shown in a changed file, and at most once a second, its fingerprint is compared: if
+// shown in a changed file, and at most once in a second (1.05 s, by a clock that may be late), its fingerprint is compared: if
 // size or mtime is another, reading those bytes fails with an I/O error. Mixing old
 // and new content would be corruption that nobody sees. What others do to attributes and names shows
 // when a second has gone by, and if they move a directory in which many names are looked at, which is held
 // open for as long, when two have.
+//
+// # What is kept, and what is read ahead
+//
+// Objects, listings and open files of the base are kept in bounded caches, and believed for that second. Who keeps what the tree
+// has said, takes a [Stamp] before: it holds until anything changes, or the base is seen to have changed (stamp.go counts both,
+// before and after), or what the base said is too old. A file that is read in sequence from a base that answers slowly is read
+// ahead into the memory that the system caches files in (readahead.go).
 //
 // # Lines and snapshots
 //

@@ -43,8 +43,7 @@ type plusWalk struct {
 
 func (w *plusWalk) look(ino Ino) {
 	t := w.t
-	// A table of nodes that are not used is a list: to look is cheaper than to use.
-	if s := t.nodes.peek(ino); s != nil && s.rec == nil && s.epoch == t.epoch.Load() && ino != RootIno && w.lookBase(ino) {
+	if ino != RootIno && t.untouched(ino) && w.lookBase(ino) {
 		return
 	}
 	n := t.nodes.get(ino)
@@ -77,6 +76,16 @@ func (t *Tree) untilOf(dir Ino) int64 {
 		return Forever
 	}
 	return t.base.until(dir)
+}
+
+// untouched tells that the layer says nothing of an object, as far as that is easily said. A node that is not used
+// is one of a list, and one that is not there need not be made: to look is cheaper than to use.
+func (t *Tree) untouched(ino Ino) bool {
+	if s := t.nodes.peek(ino); s != nil && s.epoch == t.epoch.Load() {
+		return s.rec == nil
+	}
+	_, ok, err := t.store.Inode(t.live(), ino)
+	return err == nil && !ok
 }
 
 // lookBase is look for an object of the base that is known, and was looked at lately, and

@@ -35,6 +35,7 @@ type index struct {
 	moved  uint64     // moves when extents go to another key, below theirs
 
 	tree atomic.Pointer[layerTree] // what the layer table says
+	inos *inoFilter                // of those with a record or an origin, in any layer
 
 	scratch [2][]extent // of insertExtent
 
@@ -44,7 +45,7 @@ type index struct {
 
 // newIndex returns an index over a database whose contents are not looked at.
 func newIndex(db kv, id StoreID) *index {
-	x := &index{db: db, id: id, txBytes: flushBytes, mem: newMemtable(), alive: liveBytes{}}
+	x := &index{db: db, id: id, txBytes: flushBytes, mem: newMemtable(), alive: liveBytes{}, inos: newInoFilter(0)}
 	x.tree.Store(&layerTree{})
 	return x
 }

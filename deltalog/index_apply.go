@@ -101,6 +101,9 @@ func (x *index) setLocked(t table, it item, old []byte) {
 	if len(now) > 0 {
 		x.alive.addValue(t, now)
 	}
+	if it.val != nil && (t == tableInode || t == tableOrigin) {
+		x.inos.add(keyIno(it.key)) // before anybody can look for it
+	}
 	x.mem.set(t, it)
 }
 

@@ -17,7 +17,8 @@ func openIndex(db kv, id StoreID) (*index, error) {
 		if err := x.readMeta(tx); err != nil {
 			return err
 		}
-		sums, live, highest, err := survey(tx)
+		x.inos = newInoFilter(x.sums[tableInode].count + x.sums[tableOrigin].count)
+		sums, live, highest, err := survey(tx, x.inos)
 		if err != nil {
 			return err
 		}
@@ -64,8 +65,8 @@ func (x *index) readMeta(tx kvTx) error {
 }
 
 // survey reads all pairs and returns what the sums and the live counters should be,
-// and the highest born number that has a record.
-func survey(tx kvTx) (sums bucketSums, live liveBytes, highest Ino, err error) {
+// and the highest born number that has a record. Inodes go into the filter.
+func survey(tx kvTx, inos *inoFilter) (sums bucketSums, live liveBytes, highest Ino, err error) {
 	live = liveBytes{}
 	for t := range tables {
 		var last, v []byte
@@ -79,6 +80,9 @@ func survey(tx kvTx) (sums bucketSums, live liveBytes, highest Ino, err error) {
 			}
 			if t == tableInode && keyIno(k)&Born != 0 {
 				highest = max(highest, keyIno(k))
+			}
+			if t == tableInode || t == tableOrigin {
+				inos.add(keyIno(k))
 			}
 			last = append(last[:0], k...)
 			sums.add(t, storedCRC(stored))
@@ -95,7 +99,7 @@ func (x *index) recount() (liveBytes, error) {
 	defer x.flushing.Unlock()
 	var live liveBytes
 	err := x.db.view(func(tx kvTx) (err error) {
-		_, live, _, err = survey(tx)
+		_, live, _, err = survey(tx, x.inos)
 		return err
 	})
 	if err != nil {

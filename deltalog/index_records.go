@@ -18,6 +18,9 @@ func decoded[T any](t table, rec T, err error) (T, error) {
 // inode returns the record of an inode, and whether there is one, as a layer
 // shows it over those below.
 func (x *index) inode(l LayerID, ino Ino) (Inode, bool, error) {
+	if !x.inos.may(ino) {
+		return Inode{}, false, nil
+	}
 	for i, l := range x.chain(l) {
 		rec, ok, err := x.ownInode(l, ino)
 		switch {
@@ -57,6 +60,9 @@ func (x *index) ownEntry(l LayerID, dir Ino, cookie uint64, name string) (Entry,
 
 // origin returns where in the base an object lies, and whether that is recorded.
 func (x *index) origin(ino Ino) (Origin, bool, error) {
+	if !x.inos.may(ino) {
+		return Origin{}, false, nil
+	}
 	v, _, err := x.lookup(tableOrigin, keyOfIno(noLayer, ino))
 	if err != nil || v == nil {
 		return Origin{}, false, err

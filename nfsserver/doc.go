@@ -30,7 +30,8 @@
 //  6. settle and sync (client.go) make the change durable, as far as it must be
 //     before the reply: the table is in docs/nfs.md.
 //  7. The results are appended to the reply, behind room for the record mark; a
-//     READ has read its data there already. rpc sends it.
+//     READ has read its data there already, and those of a READDIRPLUS may be those of
+//     an earlier one, if nothing has changed since (listed.go). rpc sends it.
 //
 // # Access
 //
@@ -40,6 +41,7 @@
 //
 // # Lock order
 //
-// replays.mu and mounts.mu are leaves: nothing is called while one is held. No
-// lock of this package is held over a call of the tree.
+// replays.mu and mounts.mu are leaves: nothing is called while one is held.
+// listings.mu is held while the tree is asked whether it has changed, which takes no
+// lock. No lock of this package is held over another call of the tree.
 package nfsserver

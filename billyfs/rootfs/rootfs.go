@@ -154,15 +154,24 @@ func (f *FS) open(name string, flags int) (*os.File, error) {
 // Entries of a directory that may be listed but not searched have the mode
 // fs.ModeIrregular, and nothing else is known of them.
 func (f *FS) ReadDir(name string) ([]fs.FileInfo, error) {
-	infos, err := f.readDir(name)
-	if errors.Is(err, fs.ErrPermission) {
-		infos, err = f.readNames(name)
-	}
+	d, err := f.open(name, dirFlags)
 	if err != nil {
 		return nil, f.wrap("readdir", name, err)
 	}
-	slices.SortFunc(infos, func(a, b fs.FileInfo) int { return strings.Compare(a.Name(), b.Name()) })
-	return infos, nil
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, f.wrap("readdir", name, err)
+	}
+	slices.Sort(names)
+	infos, err := f.describe(d, name, names)
+	if errors.Is(err, fs.ErrPermission) {
+		infos, err = nil, nil
+		for _, n := range names {
+			infos = append(infos, nameOnly{n})
+		}
+	}
+	return infos, f.wrap("readdir", name, err)
 }
 
 // Names lists a directory as the system does, in no order: names and types,
@@ -177,29 +186,6 @@ func (f *FS) Names(name string) ([]fs.DirEntry, error) {
 	defer d.Close()
 	list, err := d.ReadDir(-1)
 	return list, f.wrap("readdir", name, err)
-}
-
-func (f *FS) readDir(name string) ([]fs.FileInfo, error) {
-	d, err := f.open(name, dirFlags)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	return d.Readdir(-1)
-}
-
-func (f *FS) readNames(name string) ([]fs.FileInfo, error) {
-	d, err := f.open(name, dirFlags)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	names, err := d.Readdirnames(-1)
-	infos := make([]fs.FileInfo, 0, len(names))
-	for _, n := range names {
-		infos = append(infos, nameOnly{n})
-	}
-	return infos, err
 }
 
 // Chroot returns the tree below a directory. It must be closed by itself.

@@ -3,8 +3,10 @@
 package rootfs
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -59,4 +61,58 @@ func TestSwapForFIFO(t *testing.T) {
 		}
 		<-done
 	})
+}
+
+// TestReadDirOfMany: a large directory is listed whole and in order, each entry as Lstat describes it, while names come and go.
+func TestReadDirOfMany(t *testing.T) {
+	dir := t.TempDir()
+	const n = 3000
+	for i := range n {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("f%04d", i)), make([]byte, i), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			p := filepath.Join(dir, fmt.Sprintf("g%04d", i%50))
+			_ = os.WriteFile(p, nil, 0o600)
+			_ = os.Remove(p)
+		}
+	})
+	for range 20 {
+		list, err := f.ReadDir(".")
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, last := 0, ""
+		for _, fi := range list {
+			if fi.Name() <= last {
+				t.Fatalf("%q is listed behind %q", fi.Name(), last)
+			}
+			if last = fi.Name(); last[0] == 'g' {
+				continue
+			}
+			if want := fmt.Sprintf("f%04d", k); last != want || fi.Size() != int64(k) || !fi.Mode().IsRegular() {
+				t.Fatalf("%s, %d bytes, %v; want %s", last, fi.Size(), fi.Mode(), want)
+			}
+			k++
+		}
+		if k != n {
+			t.Fatalf("%d files are listed, of %d", k, n)
+		}
+	}
+	close(stop)
+	wg.Wait()
 }
