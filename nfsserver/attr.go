@@ -27,6 +27,8 @@ func (c *call) status(err error) wire.Status {
 		return wire.OK
 	case errors.Is(err, handle.ErrBad):
 		return wire.ErrBadHandle
+	case err == errTooSmall:
+		return wire.ErrTooSmall
 	}
 	k := billyfs.KindOf(err)
 	if k == billyfs.KindIO || k == billyfs.Drifted {

@@ -60,6 +60,9 @@ func TestAllocations(t *testing.T) {
 		{"READ 4 KiB of the log", 15, func(i int) []byte {
 			return call(i, wire.ProcRead, &wire.RangeArgs{File: file, Offset: uint64(i*7919%512) * 4096, Count: 4096})
 		}},
+		{"READDIRPLUS again", 0, func(i int) []byte {
+			return call(i, wire.ProcReaddirplus, &wire.ReaddirplusArgs{Dir: root, DirCount: 8192, MaxCount: 32768})
+		}},
 		{"SETATTR", 20, func(i int) []byte {
 			return call(i, wire.ProcSetattr, &wire.SetattrArgs{Object: file, Attr: wire.Sattr{SetMode: true, Mode: uint32(0o600 + i%2)}})
 		}},

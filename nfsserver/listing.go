@@ -1,6 +1,8 @@
 package nfsserver
 
 import (
+	"errors"
+
 	"deltafs/billyfs"
 	"deltafs/nfsserver/rpc"
 	"deltafs/nfsserver/wire"
@@ -51,7 +53,7 @@ func (c *call) readdir(d *wire.XDR) {
 	}
 	start := len(c.b)
 	dir, at, err := c.dirOf(a.Dir, mayRead)
-	var none, eof bool
+	var eof bool
 	var l wire.DirList
 	if err == nil {
 		post := dir.post(&at)
@@ -61,13 +63,15 @@ func (c *call) readdir(d *wire.XDR) {
 			f.before(e.Cookie)
 			return f.added(l.Add(uint64(e.Ino), e.Name, e.Cookie))
 		})
-		eof, none = eof && !f.full, f.none()
+		if eof = eof && !f.full; err == nil && f.none() {
+			err = errTooSmall
+		}
 	}
-	if err == nil && !none {
+	if err == nil {
 		c.b = l.Finish(eof)
 		return
 	}
-	r := wire.ReaddirRes{Status: c.listStatus(err), DirAttr: dir.after()}
+	r := wire.ReaddirRes{Status: c.status(err), DirAttr: dir.after()}
 	c.b = r.Append(c.b[:start])
 }
 
@@ -77,50 +81,52 @@ func (c *call) room(count uint32) []byte {
 	return c.b
 }
 
-// listStatus is the status of a listing that failed, or into which not one
-// entry fits.
-func (c *call) listStatus(err error) wire.Status {
-	if err == nil {
-		return wire.ErrTooSmall
-	}
-	return c.status(err)
-}
+// errTooSmall says that not one entry fits into a reply.
+var errTooSmall = errors.New("no entry fits")
 
 func (c *call) readdirplus(d *wire.XDR) {
 	var a wire.ReaddirplusArgs
 	if a.Code(d); !d.OK() {
 		return
 	}
-	start := len(c.b)
 	dir, at, err := c.dirOf(a.Dir, mayRead)
-	var none, eof bool
-	var l wire.DirListPlus
-	var stamp billyfs.Stamp
 	if err == nil {
 		if b := c.s.listings.get(dir.listKey(&a), &at); b != nil {
 			c.b = append(rpc.Grow(c.b, len(b)), b...)
 			return
 		}
-		stamp = dir.FS.Stamp()
-		stamp.Until = billyfs.Forever
-		post := dir.post(&at)
-		l = wire.BeginReaddirplus(c.room(a.MaxCount), &post, a.DirCount, min(a.MaxCount, maxListing))
-		f := fill(a.Cookie, &l)
-		eof, err = dir.FS.ReadDirPlus(dir.ino, a.Cookie, func(e billyfs.DirEntry, p *billyfs.Plus) bool {
-			f.before(e.Cookie)
-			stamp.Until = min(stamp.Until, p.Until)
-			attr, fh := c.plus(dir.export, p)
-			return f.added(l.Add(uint64(e.Ino), e.Name, e.Cookie, &attr, fh))
-		})
-		eof, none = eof && !f.full, f.none()
+		err = c.listPlus(dir, &at, &a)
 	}
-	if err == nil && !none {
-		c.b = l.Finish(eof)
-		c.s.listings.put(dir.listKey(&a), listed{stamp, at, c.b[start:]})
-		return
+	if err != nil {
+		r := wire.ReaddirplusRes{ReaddirRes: wire.ReaddirRes{Status: c.status(err), DirAttr: dir.after()}}
+		c.b = r.Append(c.b)
 	}
-	r := wire.ReaddirplusRes{ReaddirRes: wire.ReaddirRes{Status: c.listStatus(err), DirAttr: dir.after()}}
-	c.b = r.Append(c.b[:start])
+}
+
+// listPlus appends the results of a READDIRPLUS, or nothing if it fails.
+func (c *call) listPlus(dir object, at *billyfs.Attr, a *wire.ReaddirplusArgs) error {
+	start := len(c.b)
+	stamp := dir.FS.Stamp()
+	stamp.Until = billyfs.Forever
+	post := dir.post(at)
+	l := wire.BeginReaddirplus(c.room(a.MaxCount), &post, a.DirCount, min(a.MaxCount, maxListing))
+	f := fill(a.Cookie, &l)
+	eof, err := dir.FS.ReadDirPlus(dir.ino, a.Cookie, func(e billyfs.DirEntry, p *billyfs.Plus) bool {
+		f.before(e.Cookie)
+		stamp.Until = min(stamp.Until, p.Until)
+		attr, fh := c.plus(dir.export, p)
+		return f.added(l.Add(uint64(e.Ino), e.Name, e.Cookie, &attr, fh))
+	})
+	if err == nil && f.none() {
+		err = errTooSmall
+	}
+	if err != nil {
+		c.b = c.b[:start]
+		return err
+	}
+	c.b = l.Finish(eof && !f.full)
+	c.s.listings.put(dir.listKey(a), listed{stamp, *at, c.b[start:]})
+	return nil
 }
 
 // plus is what a reply says of an entry, as far as it is known: the client asks again
