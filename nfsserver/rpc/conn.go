@@ -44,6 +44,8 @@ type Conn struct {
 	turn            atomic.Int64   // number of the call that the reader carries out itself; 0: none; beingTaken
 	seen            int64          // of Server.watch: the turn that it met last
 	taken           int64          // of the reader: calls that it has carried out itself
+	company         int            // of the reader: so many calls more that wait get goroutines of their own; see alone
+	unsure          bool           // of the reader: it is to look around
 	readBy, writeBy armed
 
 	mu        sync.Mutex
@@ -71,7 +73,7 @@ func (s *Server) newConn(nc net.Conn, of *serving) *Conn {
 	c := &Conn{
 		peer: addrPort(nc.RemoteAddr()), local: addrPort(nc.LocalAddr()),
 		s: s, of: of, conn: nc, r: bufio.NewReaderSize(nc, readAhead),
-		slots: make(chan struct{}, s.o.ConnCalls),
+		slots: make(chan struct{}, s.o.ConnCalls), unsure: true,
 	}
 	c.room.L = &c.mu
 	c.used.Store(c.s.o.Now())
@@ -177,7 +179,7 @@ func (c *Conn) read(ctx context.Context) error {
 		c.s.stats.calls.Add(1)
 		class := c.s.h.Class(rec)
 		switch {
-		case class != Waits && c.s.slow[class].Load() == 0:
+		case class != Waits && c.s.slow[class].Load() == 0, class == Waits && c.alone():
 			if !c.here(ctx, rec, class) {
 				return errTakenOver
 			}
@@ -217,6 +219,9 @@ func (c *Conn) here(ctx context.Context, rec []byte, class int) bool {
 	}
 	if began != 0 {
 		c.s.took(class, now()-began)
+	}
+	if class == Waits {
+		c.lookAround(began != 0)
 	}
 	return true
 }
@@ -262,7 +267,11 @@ func (c *Conn) takeOver(turn int64) {
 		<-c.slots
 		return
 	}
-	// The reader does not come to wait for the calls now, nor to end this one.
+	// The reader does not come to wait for the calls now, nor to end this one, nor to what is its own.
+	c.company = afterSlow
+	if hasMore(c.conn) {
+		c.company = inCompany
+	}
 	c.calls.Add(1)
 	c.turn.Store(0)
 	c.of.spawn(job{c: c})

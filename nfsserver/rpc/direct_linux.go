@@ -24,6 +24,8 @@ type directConn struct {
 	raw syscall.RawConn
 	in  transfer
 	out transfer
+	// peek is what hasMore reads into.
+	peek [1]byte
 }
 
 // transfer is one read or write.
@@ -114,4 +116,23 @@ func (d *directConn) Write(p []byte) (int, error) {
 		err = &net.OpError{Op: "write", Net: "tcp", Source: d.LocalAddr(), Addr: d.RemoteAddr(), Err: t.err}
 	}
 	return t.n, err
+}
+
+// peeks tells whether hasMore can tell.
+func peeks(c net.Conn) bool {
+	_, ok := c.(*directConn)
+	return ok
+}
+
+// hasMore tells whether there is something to read, without a wait.
+func hasMore(c net.Conn) (more bool) {
+	d, ok := c.(*directConn)
+	if !ok {
+		return false
+	}
+	err := d.raw.Control(func(fd uintptr) {
+		n, _, err := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&d.peek)), 1, syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+		more = err == 0 && n > 0
+	})
+	return more && err == nil
 }

@@ -11,3 +11,8 @@ import (
 func direct(c net.Conn) net.Conn { return c }
 
 func many(c net.Conn) io.Writer { return c }
+
+// peeks tells whether hasMore can tell.
+func peeks(net.Conn) bool { return false }
+
+func hasMore(net.Conn) bool { return false }

@@ -21,6 +21,10 @@ const (
 	// mostScale is up to how many times: more, and all that was called so far has waited for a slow base.
 	mostScale     = 8
 	takeOverAfter = int64(time.Millisecond)
+	// inCompany is for how many calls a connection is one on which more than one is in flight, after it was found to be.
+	inCompany = 1 << 10
+	// afterSlow is for how many it is taken for one after a call that took so long that another reader came.
+	afterSlow = 32
 	// watchSeldom is how often readers are looked after while there is nothing to do.
 	watchSeldom = 4 * takeOverAfter
 	// maxIdle is how many workers are kept that have nothing to do: their stacks have
@@ -57,6 +61,29 @@ func (s *Server) took(class int, ns int64) {
 	} else if n > 0 {
 		s.slow[class].CompareAndSwap(n, n-1) // or somebody else has
 	}
+}
+
+// alone tells whether the reader carries out a call that waits, too: nothing else is to be read meanwhile, for this client
+// sends a call when it has got the reply to the last one. Nobody has to be woken then, neither to read nor to look after
+// the reader. It is a guess: see lookAround.
+func (c *Conn) alone() bool {
+	if c.company == 0 {
+		return c.r.Buffered() == 0 && peeks(c.conn)
+	}
+	c.company--
+	if c.company == 0 {
+		c.unsure = true
+	}
+	return false
+}
+
+// lookAround is called before the reply to a call that waited leaves, and looks, now and then and where it is not sure,
+// whether more calls have come meanwhile. They should have been read.
+func (c *Conn) lookAround(now bool) {
+	if (now || c.unsure) && hasMore(c.conn) {
+		c.company = inCompany
+	}
+	c.unsure = false
 }
 
 // late has the next calls of a class on goroutines.
@@ -136,6 +163,7 @@ func (j job) do(ctx context.Context) {
 
 // spawn gives a job to a worker.
 func (of *serving) spawn(j job) {
+	j.c.s.stats.handed.Add(1)
 	select {
 	case of.jobs <- j:
 	default:

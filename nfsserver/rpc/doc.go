@@ -15,7 +15,9 @@
 // see dispatch.go. Any other goes to a worker, so long as there are fewer than
 // ConnCalls of the connection and MaxCalls of the server; then the reader waits,
 // and TCP makes the client wait. If no other call has been read ahead, it is the
-// worker who reads on, and the reader who carries the call out. Where the reader
+// worker who reads on, and the reader who carries the call out. A client that has one
+// call in flight at a time needs nobody to read on: there the reader carries out those
+// that wait as well, which wakes nobody. Where the reader
 // stays in a call, a worker becomes the reader, too, and the call counts as one
 // of those. Replies
 // leave in the order in which they are ready: the xid in them says which call

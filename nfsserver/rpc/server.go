@@ -83,7 +83,7 @@ type Server struct {
 	h     Handler
 	o     Options
 	slots chan struct{} // one for each call on a goroutine
-	stats struct{ calls, sent, writes, refused atomic.Int64 }
+	stats struct{ calls, sent, writes, refused, handed atomic.Int64 }
 
 	slow     [Classes]atomic.Int32 // how many more calls of a class get a goroutine
 	fastest  atomic.Int64          // nanoseconds of the fastest call so far; 0: none was timed
@@ -118,6 +118,7 @@ type Stats struct {
 	Sent    int64 // bytes of replies so far
 	Writes  int64 // of a connection: each takes all replies that are ready
 	Refused int64 // connections closed since there were too many
+	Handed  int64 // how often a call, or the reading of a connection, went to another goroutine
 }
 
 // Stats returns numbers that need not be of one moment.
@@ -128,6 +129,7 @@ func (s *Server) Stats() Stats {
 	return Stats{
 		Conns: n, InCalls: len(s.slots),
 		Calls: s.stats.calls.Load(), Sent: s.stats.sent.Load(), Writes: s.stats.writes.Load(), Refused: s.stats.refused.Load(),
+		Handed: s.stats.handed.Load(),
 	}
 }
 
