@@ -172,7 +172,12 @@ func TestReaderStays(t *testing.T) {
 			t.Fatalf("replies %v", got)
 		}
 		r.eventually("a call that took long is thought to be slow", func() bool { return r.slow[stays%Classes].Load() > 0 })
-		for range slowCalls { // they are fast again
+		// They are fast again: slowCalls of them, as a rule, but the slow ones may be noted as such late, and one of
+		// these may take long, too.
+		for range 20 * slowCalls {
+			if r.slow[stays%Classes].Load() == 0 {
+				break
+			}
 			r.send(c, record([]byte("s5")))
 			<-r.e.blocked
 			r.e.release <- struct{}{}
