@@ -15,7 +15,7 @@ import (
 const keptBuffer = 4 << 20
 
 // worthHolding is from how many bytes on data is written from where it is: less is copied
-// faster than it is written by a call of its own.
+// faster than it is written as a piece of its own.
 const worthHolding = 64 << 10
 
 // Batch collects the changes of one operation. It is not for concurrent use.

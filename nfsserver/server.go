@@ -137,6 +137,9 @@ func (s *Server) without(name string) []*export {
 // error means that l failed.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error { return s.rpc.Serve(ctx, l) }
 
+// Stats returns what the server has done so far.
+func (s *Server) Stats() rpc.Stats { return s.rpc.Stats() }
+
 // newVerifier makes clients write again what they have not committed.
 func (s *Server) newVerifier() {
 	var b [8]byte

@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"deltafs/nfsserver/rpc"
 )
 
 // storeMetrics collects what there is to know of the stores of a server. What
@@ -62,11 +64,48 @@ func (m storeMetrics) Collect(c chan<- prometheus.Metric) {
 	}
 }
 
+// rpcMetrics collects what the engine has done. That of go-nfs does not count.
+type rpcMetrics struct{ stats func() rpc.Stats }
+
+func rpcDesc(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("deltafs_rpc_"+name, help, nil, nil)
+}
+
+var (
+	descConns   = rpcDesc("connections", "Connections of clients that are open.")
+	descInCalls = rpcDesc("calls_in_goroutines", "Calls that are carried out beside the reading of their connection.")
+	descCalls   = rpcDesc("calls_total", "Calls taken since the server was started.")
+	descSent    = rpcDesc("sent_bytes_total", "Bytes of replies.")
+	descWrites  = rpcDesc("writes_total", "Writes of replies to connections, each of all that are ready.")
+	descRefused = rpcDesc("refused_connections_total", "Connections closed since there were too many.")
+	descHanded  = rpcDesc("handed_over_total", "Calls, or the reading of a connection, that went to another goroutine.")
+)
+
+// Describe implements prometheus.Collector.
+func (m rpcMetrics) Describe(c chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, c) }
+
+// Collect implements prometheus.Collector.
+func (m rpcMetrics) Collect(c chan<- prometheus.Metric) {
+	t := m.stats()
+	for d, v := range map[*prometheus.Desc]int{descConns: t.Conns, descInCalls: t.InCalls} {
+		c <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
+	}
+	for d, v := range map[*prometheus.Desc]int64{
+		descCalls: t.Calls, descSent: t.Sent, descWrites: t.Writes, descRefused: t.Refused, descHanded: t.Handed,
+	} {
+		c <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
+	}
+}
+
 // serveMetrics answers at /metrics until l is closed.
 func (s *server) serveMetrics(l net.Listener) error {
 	r := prometheus.NewRegistry()
-	for _, c := range []prometheus.Collector{storeMetrics{s}, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+	all := []prometheus.Collector{storeMetrics{s}, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
+	if e, counts := s.nfs.(interface{ Stats() rpc.Stats }); counts {
+		all = append(all, rpcMetrics{e.Stats})
+	}
+	for _, c := range all {
 		if err := r.Register(c); err != nil {
 			return err
 		}

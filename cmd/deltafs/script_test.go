@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,7 +38,9 @@ func TestMain(m *testing.M) {
 // testscript they have:
 //
 //	server NAME FLAG...   start "deltafs serve --trust-loopback FLAG...", for the tests may
-//	                      run as root; $NAME is its address once it is ready
+//	                      run as root; $NAME is its address once it is ready, and
+//	                      $NAME_metrics that of --metrics
+//	metrics ADDR          print what is served for Prometheus there
 //	shutdown NAME         end it with SIGTERM, which must be clean
 //	crash NAME            end it with SIGKILL
 //	nfs ADDR[/PATH] CMD ARG...  be a client: cat, write, fill, sum, rm, mv, mkdir, ls
@@ -62,7 +65,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"server": cmdServer, "shutdown": cmdShutdown, "crash": cmdCrash, "nfs": cmdNFS,
 			"flip": cmdFlip, "code": cmdCode, "takeport": cmdTakePort,
-			"awaitfile": cmdAwaitFile, "truncate": cmdTruncate,
+			"awaitfile": cmdAwaitFile, "truncate": cmdTruncate, "metrics": cmdMetrics,
 		},
 	})
 }
@@ -110,6 +113,18 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 	var r ready
 	ts.Check(json.Unmarshal(line, &r))
 	ts.Setenv(args[0], r.Addr)
+	ts.Setenv(args[0]+"_metrics", r.Metrics)
+}
+
+func cmdMetrics(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: metrics ADDR")
+	}
+	r, err := http.Get("http://" + args[0] + "/metrics")
+	ts.Check(err)
+	defer r.Body.Close()
+	_, err = io.Copy(ts.Stdout(), r.Body)
+	ts.Check(err)
 }
 
 // deltafsCmd is a deltafs process with the environment of the script.

@@ -78,6 +78,7 @@ type ready struct {
 	Mount []mountLine `json:"mount"`
 	// Exports are all of them; Base, Store and Mount are those of the first.
 	Exports []readyExport `json:"exports"`
+	Metrics string        `json:"metrics,omitempty"` // address of --metrics
 }
 
 type readyExport struct {
@@ -189,6 +190,7 @@ func (f serveFlags) run(ctx context.Context, u *ui, s *server) error {
 		if err := s.serveMetrics(l); err != nil {
 			return &fault{Op: "metrics", Path: f.metrics, Err: err}
 		}
+		f.metrics = l.Addr().String() // with the port that was free
 	}
 	if f.mountedAt != "" {
 		forget, err := f.rememberMount(s)
@@ -251,7 +253,7 @@ func (f serveFlags) limitBytes(store string) (int64, error) {
 // has begun wait in the listener.
 func (f serveFlags) announce(u *ui, s *server) error {
 	addr, _ := s.ln.Addr().(*net.TCPAddr)
-	r := ready{Addr: addr.String(), PID: os.Getpid()}
+	r := ready{Addr: addr.String(), PID: os.Getpid(), Metrics: f.metrics}
 	for _, e := range s.exports {
 		r.Exports = append(r.Exports, readyExport{e.Name, e.Base, e.Store})
 	}

@@ -1,11 +1,12 @@
 package simdisk
 
 import (
-	"deltafs/deltalog/disk"
 	"io"
 	"io/fs"
 	"slices"
 	"sync/atomic"
+
+	"deltafs/deltalog/disk"
 )
 
 // file is an open file.

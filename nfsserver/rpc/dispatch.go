@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"runtime"
 	"time"
 )
 
@@ -87,6 +88,111 @@ func (c *Conn) lookAround(now bool) {
 		c.company = inCompany
 	}
 	c.unsure = false
+}
+
+// beingTaken is the turn of a reader while another is put in its place.
+const beingTaken = -1
+
+// here carries a call out on the reader's goroutine. It is false if that took so long
+// that another one has become the reader: the call has had a slot since.
+func (c *Conn) here(ctx context.Context, rec []byte, class int) bool {
+	c.taken++
+	turn, began := c.taken, int64(0)
+	if sampled(turn) {
+		began = now()
+	}
+	c.turn.Store(turn)
+	c.s.watched()
+	c.call(ctx, rec, false)
+	if !c.turn.CompareAndSwap(turn, 0) {
+		for c.turn.Load() == beingTaken {
+			runtime.Gosched()
+		}
+		c.s.late(class)
+		c.flush()
+		c.leave()
+		return false
+	}
+	if began != 0 {
+		c.s.took(class, now()-began)
+	}
+	if class == Waits {
+		c.lookAround(began != 0)
+	}
+	return true
+}
+
+// swap carries a call out on the reader's goroutine while another one reads on: the call
+// need not wait for that one to wake up.
+func (c *Conn) swap(ctx context.Context, rec []byte, class int) {
+	c.flush()
+	c.enter()
+	c.calls.Add(1)
+	c.of.spawn(job{c: c})
+	c.timed(ctx, rec, class)
+	c.leave()
+}
+
+// timed carries a call out, answers it, and notes how long it took.
+func (c *Conn) timed(ctx context.Context, rec []byte, class int) {
+	if class == Waits {
+		c.call(ctx, rec, true)
+		return
+	}
+	began := now()
+	c.call(ctx, rec, true)
+	c.s.took(class, now()-began)
+}
+
+// takeOver lets another goroutine read on while the reader is in the call of that turn,
+// unless there are too many calls in flight.
+func (c *Conn) takeOver(turn int64) {
+	select {
+	case c.slots <- struct{}{}:
+	default:
+		return
+	}
+	select {
+	case c.s.slots <- struct{}{}:
+	default:
+		<-c.slots
+		return
+	}
+	if !c.turn.CompareAndSwap(turn, beingTaken) {
+		<-c.s.slots
+		<-c.slots
+		return
+	}
+	// The reader does not come to wait for the calls now, nor to end this one, nor to what is its own.
+	c.company = afterSlow
+	if hasMore(c.conn) {
+		c.company = inCompany
+	}
+	c.calls.Add(1)
+	c.turn.Store(0)
+	c.of.spawn(job{c: c})
+}
+
+// enter waits until one call more may be carried out.
+func (c *Conn) enter() {
+	select {
+	case c.slots <- struct{}{}:
+	default:
+		c.flush()
+		c.slots <- struct{}{}
+	}
+	select {
+	case c.s.slots <- struct{}{}:
+	default:
+		c.flush()
+		c.s.slots <- struct{}{}
+	}
+}
+
+func (c *Conn) leave() {
+	<-c.s.slots
+	<-c.slots
+	c.calls.Done()
 }
 
 // late has the next calls of a class on goroutines.
