@@ -67,6 +67,19 @@ func (t *Tree) Attr(ino Ino) (Attr, error) {
 	return t.attr(n, s)
 }
 
+// Changed returns the attributes of an object that the delta has changed, if they are at hand: it
+// asks the base for nothing, and counts nothing.
+func (t *Tree) Changed(ino Ino) (Attr, bool) {
+	n := t.nodes.get(ino)
+	defer t.nodes.put(n)
+	s, err := t.load(n)
+	if err != nil || s.rec == nil || s.used == nil && s.rec.Mode&TypeMask == TypeRegular {
+		return Attr{}, false
+	}
+	a, err := t.attr(n, s)
+	return a, err == nil
+}
+
 // attr returns the attributes of n in state s.
 func (t *Tree) attr(n *node, s *state) (Attr, error) {
 	if err := t.there("attr", n.ino, s); err != nil {

@@ -101,6 +101,14 @@ func (t *Tree) Sync(lsn LSN) error {
 	return nil
 }
 
+// Waiter is told by [Tree.SyncLater].
+type Waiter = deltalog.Waiter
+
+// SyncLater is Sync for callers that do something else meanwhile: w is told by another goroutine.
+// It is false, and w is told nothing, if Sync would return at once. The error that w is told is
+// not an *Error: Sync returns that, at once.
+func (t *Tree) SyncLater(lsn LSN, w Waiter) bool { return t.store.SyncLater(lsn, w) }
+
 // Tags calls fn with the tags (Caller.Tag) of the last changes, oldest first,
 // those of an earlier process too. A tag is valid until fn returns.
 func (t *Tree) Tags(fn func(tag []byte)) error {

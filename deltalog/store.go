@@ -167,6 +167,7 @@ func (s *Store) Close() error {
 	s.closed.Store(true)
 	s.appending.Lock() // whoever is in Append gets out first
 	s.appending.Unlock()
+	s.sync.endTelling()
 	err = errors.Join(err, s.x.close(), s.segs.close(), s.lock.unlock())
 	return s.fault("close", err)
 }

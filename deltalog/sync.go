@@ -2,6 +2,7 @@ package deltalog
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -28,10 +29,30 @@ type group struct {
 	failed    atomic.Pointer[error]
 	small     atomic.Int32 // see bySmall
 
+	telling sync.WaitGroup // goroutines for those who are told
+
 	mu      sync.Mutex
 	done    sync.Cond // an fdatasync has returned
 	running bool
 	dirty   []dirtySegment // in order of the log
+	later   []laterSync    // who is to be told
+	tells   bool           // a goroutine sees to them
+}
+
+// laterSync is somebody who waits for batches up to lsn and does something else meanwhile.
+type laterSync struct {
+	lsn LSN
+	w   Waiter
+}
+
+// Waiter is told by [Store.SyncLater].
+type Waiter interface {
+	// Synced is called once: with nil when what was asked for is durable. It must not wait for
+	// anything: others are to be told.
+	Synced(err error)
+	// Told is called after it, when Synced of all those has been called for whom one sync was made:
+	// what belongs together can be done together then. It must not wait either.
+	Told()
 }
 
 func (g *group) init() {
@@ -91,6 +112,77 @@ func (s *Store) Sync(lsn LSN) error {
 		g.leadLocked(s.segs)
 	}
 	return nil
+}
+
+// SyncLater is [Store.Sync] for callers that do something else meanwhile: w is told by another
+// goroutine. It is false, and w is told nothing, if Sync would return at once.
+func (s *Store) SyncLater(lsn LSN, w Waiter) bool {
+	g := &s.sync
+	lsn = min(lsn, s.LastLSN())
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s.SyncedLSN() >= lsn || g.broken() != nil || s.closed.Load() {
+		return false
+	}
+	g.later = append(g.later, laterSync{lsn, w})
+	if !g.tells {
+		g.tells = true
+		g.telling.Go(s.tell)
+	}
+	return true
+}
+
+// tell sees that there are syncs for those who are told, and tells them, until there are none.
+func (s *Store) tell() {
+	g := &s.sync
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for len(g.later) > 0 {
+		due, err := g.dueLocked()
+		switch {
+		case len(due) > 0 && len(g.later) > 0: // the disk need not wait until these are told
+			g.telling.Go(func() { s.tellAll(due, err) })
+		case len(due) > 0:
+			g.mu.Unlock()
+			s.tellAll(due, err)
+			g.mu.Lock()
+		case g.running:
+			g.done.Wait()
+		default:
+			g.leadLocked(s.segs)
+		}
+	}
+	g.tells = false
+}
+
+// endTelling waits until all are told. The store is closed: there will be no others.
+func (g *group) endTelling() {
+	g.mu.Lock() // whoever is in SyncLater gets out first
+	g.mu.Unlock()
+	g.telling.Wait()
+}
+
+// dueLocked takes out those who are to be told, and returns what.
+func (g *group) dueLocked() (due []laterSync, err error) {
+	err = g.broken()
+	synced := LSN(g.syncedLSN.Load())
+	g.later = slices.DeleteFunc(g.later, func(l laterSync) bool {
+		if err == nil && l.lsn > synced {
+			return false
+		}
+		due = append(due, l)
+		return true
+	})
+	return due, err
+}
+
+func (s *Store) tellAll(due []laterSync, err error) {
+	for _, l := range due {
+		l.w.Synced(s.fault("sync", err))
+	}
+	for _, l := range due {
+		l.w.Told()
+	}
 }
 
 // leadLocked makes durable what was appended until now. It gives up mu while

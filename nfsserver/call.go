@@ -8,6 +8,7 @@ import (
 	"deltafs/billyfs"
 	"deltafs/billyfs/coarse"
 	"deltafs/nfsserver/handle"
+	"deltafs/nfsserver/rpc"
 	"deltafs/nfsserver/wire"
 )
 
@@ -25,19 +26,86 @@ type call struct {
 	// applied says that an earlier process has carried the call out.
 	applied bool
 	fh      [handle.Size]byte // room for the handle of a reply
+	start   int               // of the reply in b
+	conn    *rpc.Conn         // where the reply may go later; nil: nowhere
+	wait    wait
+}
+
+// wait is what is left of a call that waits until its changes are durable: that is the last
+// thing that it does.
+type wait struct {
+	o    object
+	lsn  billyfs.LSN
+	rest func(*call, error) // appends the results; nil: the call does not wait
+	ch   billyfs.Change
+	res  wire.WriteRes
+	told bool // others are to be told behind it: the rest may not wait for the base
+}
+
+// after returns the attributes of the object, if they can be had.
+func (w *wait) after() (p wire.PostOp) {
+	if !w.told {
+		return w.o.after()
+	}
+	if a, ok := w.o.FS.Changed(w.o.ino); ok {
+		p = w.o.post(&a)
+	}
+	return p
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
 
-func newCall(s *Server, from *client, record []byte) *call {
+func newCall(s *Server, from *client, record, reply []byte) *call {
 	c := calls.Get().(*call)
-	c.s, c.from, c.rec, c.tag, c.applied = s, from, record, nil, false
+	c.s, c.from, c.rec, c.tag, c.applied, c.b, c.start = s, from, record, nil, false, reply, len(reply)
 	return c
 }
 
 func (c *call) free() {
 	c.s, c.from, c.rec, c.args, c.b, c.cred, c.tag, c.x = nil, nil, nil, nil, nil, cred{}, nil, wire.XDR{}
+	c.conn, c.wait = nil, wait{}
 	calls.Put(c)
+}
+
+// finish ends a call that need not wait any more, and returns the reply.
+func (c *call) finish() []byte {
+	if c.wait.rest != nil {
+		c.settled()
+	}
+	b := c.seen()
+	c.free()
+	return b
+}
+
+// seen shows the reply to who wants to see it, and returns it.
+func (c *call) seen() []byte {
+	if c.s.o.Trace != nil {
+		c.s.o.Trace(wire.Line(c.rec, c.b[c.start:]))
+	}
+	if c.s.tap != nil {
+		c.s.tap(c.rec, c.b[c.start:])
+	}
+	return c.b
+}
+
+// settled appends the results of a call that waited until its changes are durable.
+func (c *call) settled() {
+	defer c.recovered()
+	c.wait.rest(c, c.sync(c.wait.o.export, c.wait.lsn))
+}
+
+// Synced implements billyfs.Waiter.
+func (c *call) Synced(error) {
+	c.wait.told = true
+	c.settled() // which has no need to wait now, and gets the error, if there is one
+	c.conn.Answer(c.rec, c.seen())
+}
+
+// Told implements billyfs.Waiter.
+func (c *call) Told() {
+	conn := c.conn
+	c.free()
+	conn.Release()
 }
 
 // answer parses the call and appends its reply.
@@ -89,19 +157,22 @@ func (c *call) program(procs []procedure, low, high uint32) {
 // reply. A panic is a bug that one call has met: its caller gets an error, for a
 // client that gets none sends it again.
 func (c *call) run(p *procedure) {
-	start := len(c.b)
-	defer func() {
-		if v := recover(); v != nil {
-			c.s.o.Log.Error("panic in a call", "procedure", wire.ProcName(c.rpc.Prog, c.rpc.Proc), "from", c.from.addr,
-				"panic", v, "stack", string(debug.Stack()))
-			c.b = wire.AppendAccepted(c.b[:start], c.rpc.XID, wire.SystemErr)
-		}
-	}()
+	defer c.recovered()
 	c.b = wire.AppendAccepted(c.b, c.rpc.XID, wire.Success)
 	c.x = wire.Reader(c.args)
 	p.run(c, &c.x)
 	if !c.x.OK() {
-		c.b = wire.AppendAccepted(c.b[:start], c.rpc.XID, wire.GarbageArgs)
+		c.b = wire.AppendAccepted(c.b[:c.start], c.rpc.XID, wire.GarbageArgs)
+	}
+}
+
+// recovered makes a reply of a panic.
+func (c *call) recovered() {
+	if v := recover(); v != nil {
+		c.s.o.Log.Error("panic in a call", "procedure", wire.ProcName(c.rpc.Prog, c.rpc.Proc), "from", c.from.addr,
+			"panic", v, "stack", string(debug.Stack()))
+		c.wait.rest = nil
+		c.b = wire.AppendAccepted(c.b[:c.start], c.rpc.XID, wire.SystemErr)
 	}
 }
 

@@ -60,24 +60,35 @@ func (c *call) write(d *wire.XDR) {
 		return
 	}
 	data := a.Data[:min(uint64(len(a.Data)), uint64(a.Count))]
-	r := wire.WriteRes{Committed: wire.Unstable, Verifier: c.s.writeVerifier()}
-	var ch billyfs.Change
-	o, err := c.open(a.File, mayWrite)
-	if err == nil {
+	w := &c.wait
+	w.res = wire.WriteRes{Committed: wire.Unstable, Verifier: c.s.writeVerifier(), Count: uint32(len(data))}
+	var err error
+	if w.o, err = c.open(a.File, mayWrite); err == nil {
 		var off int64
 		if off, err = span(a.Offset, len(data)); err == nil {
-			ch, err = o.FS.WriteAt(c.caller(), o.ino, data, off)
+			w.ch, err = w.o.FS.WriteAt(c.caller(), w.o.ino, data, off)
 		}
 	}
 	if err == nil {
-		o.changed(ch.LSN)
+		w.o.changed(w.ch.LSN)
 		if a.Stable != wire.Unstable {
-			r.Committed = wire.FileSync
-			err = c.sync(o.export, ch.LSN)
+			w.res.Committed = wire.FileSync
+			w.lsn, w.rest = w.ch.LSN, (*call).written
+			return
 		}
 	}
-	r.Status, r.Wcc, r.Count = c.status(err), o.wcc(&ch, err), uint32(len(data))
-	c.b = r.Append(c.b)
+	c.written(err)
+}
+
+// written is the rest of a WRITE.
+func (c *call) written(err error) {
+	w := &c.wait
+	if w.res.Status = c.status(err); err == nil {
+		w.res.Wcc = w.o.wcc(&w.ch, nil)
+	} else {
+		w.res.Wcc.After = w.after()
+	}
+	c.b = w.res.Append(c.b)
 }
 
 // commit syncs the log, which is in one order for all files: so the range does
@@ -87,11 +98,18 @@ func (c *call) commit(d *wire.XDR) {
 	if a.Code(d); !d.OK() {
 		return
 	}
-	verifier := c.s.writeVerifier()
-	o, err := c.resolve(a.File)
-	if err == nil {
-		err = c.sync(o.export, billyfs.LSN(o.last.Load()))
+	w := &c.wait
+	w.res.Verifier = c.s.writeVerifier()
+	var err error
+	if w.o, err = c.resolve(a.File); err != nil {
+		c.committed(err)
+		return
 	}
-	r := wire.CommitRes{Status: c.status(err), Wcc: wire.Wcc{After: o.after()}, Verifier: verifier}
+	w.lsn, w.rest = billyfs.LSN(w.o.last.Load()), (*call).committed
+}
+
+// committed is the rest of a COMMIT.
+func (c *call) committed(err error) {
+	r := wire.CommitRes{Status: c.status(err), Wcc: wire.Wcc{After: c.wait.after()}, Verifier: c.wait.res.Verifier}
 	c.b = r.Append(c.b)
 }

@@ -12,6 +12,8 @@ type Reader interface {
 	// name stands for, if it is known without asking anybody.
 	Cached(dir billyfs.Ino, name []byte) (billyfs.Ino, bool)
 	Attr(ino billyfs.Ino) (billyfs.Attr, error)
+	// Changed is the part of Attr that does not wait for the base.
+	Changed(ino billyfs.Ino) (billyfs.Attr, bool)
 	Readlink(ino billyfs.Ino) (string, error)
 	ReadAt(ino billyfs.Ino, p []byte, off int64) (n int, eof bool, err error)
 	// ReadDir lists the entries behind cookie in order of cookie.
@@ -33,6 +35,8 @@ type Writer interface {
 	Rmdir(c billyfs.Caller, dir billyfs.Ino, name string) (billyfs.Change, error)
 	Rename(c billyfs.Caller, fromDir billyfs.Ino, fromName string, toDir billyfs.Ino, toName string) (from, to billyfs.Change, err error)
 	Sync(lsn billyfs.LSN) error
+	// SyncLater has w told when Sync would return; it is false if that is at once.
+	SyncLater(lsn billyfs.LSN, w billyfs.Waiter) bool
 	// Tags calls fn with the tags of the last changes, also of an earlier
 	// process, oldest first.
 	Tags(fn func(tag []byte)) error

@@ -158,18 +158,24 @@ func (s *Server) writeVerifier() (v [8]byte) {
 const smallData = 64 << 10
 
 // Class implements rpc.Handler: a class for each procedure of NFS. Calls that sync, and
-// those with much data, are not for the connection's reader, nor are listings.
+// those with much data, are not for the connection's reader, nor are listings. What does
+// little and then syncs need not be waited for.
 func (s *Server) Class(record []byte) int {
 	prog, proc := wire.Peek(record)
 	if prog != wire.ProgNFS || proc > wire.ProcCommit {
 		return rpc.Waits
 	}
 	switch proc {
-	case wire.ProcCommit, wire.ProcReaddir, wire.ProcReaddirplus:
+	case wire.ProcReaddir, wire.ProcReaddirplus:
 		return rpc.Waits
+	case wire.ProcCommit:
+		return rpc.Defers
 	case wire.ProcRead, wire.ProcWrite:
-		if count, stable := wire.PeekRange(record); count > smallData || stable != wire.Unstable && proc == wire.ProcWrite {
+		switch count, stable := wire.PeekRange(record); {
+		case count > smallData:
 			return rpc.Waits
+		case proc == wire.ProcWrite && stable != wire.Unstable:
+			return rpc.Defers
 		}
 	}
 	switch proc {
@@ -185,20 +191,23 @@ func (s *Server) Call(_ context.Context, conn *rpc.Conn, record, reply []byte) (
 	return s.answer(from, record, reply), nil
 }
 
+// Begin implements rpc.Deferrer.
+func (s *Server) Begin(conn *rpc.Conn, record, reply []byte) ([]byte, bool, error) {
+	from, _ := conn.Value().(*client)
+	c := newCall(s, from, record, reply)
+	c.conn = conn
+	c.answer()
+	if c.wait.rest != nil && c.wait.o.FS.SyncLater(c.wait.lsn, c) {
+		return nil, true, nil // c is told, or has been
+	}
+	return c.finish(), false, nil
+}
+
 // answer appends the reply to a record that came from a client.
 func (s *Server) answer(from *client, record, reply []byte) []byte {
-	c := newCall(s, from, record)
-	defer c.free()
-	start := len(reply)
-	c.b = reply
+	c := newCall(s, from, record, reply)
 	c.answer()
-	if s.o.Trace != nil {
-		s.o.Trace(wire.Line(record, c.b[start:]))
-	}
-	if s.tap != nil {
-		s.tap(record, c.b[start:])
-	}
-	return c.b
+	return c.finish()
 }
 
 // find returns the export that a handle belongs to.

@@ -178,8 +178,14 @@ func (c *Conn) read(ctx context.Context) error {
 		c.s.stats.calls.Add(1)
 		class := c.s.h.Class(rec)
 		switch {
-		case class != Waits && c.s.slow[class].Load() == 0, class == Waits && c.alone():
-			if !c.here(ctx, rec, class) {
+		case class >= 0 && c.s.slow[class].Load() == 0, class < 0 && c.alone():
+			if !c.here(ctx, rec, class, false) {
+				return errTakenOver
+			}
+		case class == Defers && c.s.later != nil:
+			c.enter()
+			c.calls.Add(1)
+			if !c.here(ctx, rec, class, true) {
 				return errTakenOver
 			}
 		case !buffered(c.r):
@@ -188,7 +194,7 @@ func (c *Conn) read(ctx context.Context) error {
 		default:
 			c.enter()
 			c.calls.Add(1)
-			c.of.spawn(job{c, rec, class})
+			c.of.spawn(job{c: c, rec: rec, class: class})
 		}
 	}
 }
@@ -252,8 +258,16 @@ func (c *Conn) drain() {
 // call answers one record and gives its buffer back.
 func (c *Conn) call(ctx context.Context, rec []byte, flush bool) {
 	c.busy.Add(1)
-	defer c.busy.Add(-1)
 	reply, err := c.answer(ctx, rec)
+	c.reply(rec, reply, err)
+	if flush {
+		c.flush()
+	}
+	c.busy.Add(-1)
+}
+
+// reply queues what came of a call, and gives the buffer of its record back.
+func (c *Conn) reply(rec, reply []byte, err error) {
 	putBuffer(rec)
 	switch {
 	case err != nil:
@@ -264,21 +278,21 @@ func (c *Conn) call(ctx context.Context, rec []byte, flush bool) {
 		setMark(reply)
 		c.queue(reply)
 	}
-	if flush {
-		c.flush()
-	}
 }
 
-// answer runs the handler. A panic is a bug that one client has met: it closes
-// that client's connection and nothing else.
+// answer runs the handler.
 func (c *Conn) answer(ctx context.Context, rec []byte) (reply []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.s.o.Log.Error("panic in a call", "peer", c.peer, "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
+	defer c.recovered(&err)
 	return c.s.h.Call(ctx, c, rec, getBuffer(size0)[:markSize])
+}
+
+// recovered makes an error of a panic, which is a bug that one client has met: it closes that
+// client's connection and nothing else.
+func (c *Conn) recovered(err *error) {
+	if p := recover(); p != nil {
+		c.s.o.Log.Error("panic in a call", "peer", c.peer, "panic", p, "stack", string(debug.Stack()))
+		*err = fmt.Errorf("panic: %v", p)
+	}
 }
 
 // queue adds a reply to those that wait to be written.

@@ -24,6 +24,8 @@ type directConn struct {
 	raw syscall.RawConn
 	in  transfer
 	out transfer
+	// outNow is out.do that does not wait.
+	outNow func(fd uintptr) bool
 	// peek is what hasMore reads into.
 	peek [1]byte
 }
@@ -74,6 +76,10 @@ func direct(c net.Conn) net.Conn {
 		}
 		return true
 	}
+	d.outNow = func(fd uintptr) bool {
+		d.out.do(fd)
+		return true
+	}
 	return d
 }
 
@@ -116,6 +122,23 @@ func (d *directConn) Write(p []byte) (int, error) {
 		err = &net.OpError{Op: "write", Net: "tcp", Source: d.LocalAddr(), Addr: d.RemoteAddr(), Err: t.err}
 	}
 	return t.n, err
+}
+
+// writesNow tells whether writeNow can write.
+func writesNow(c net.Conn) bool { return peeks(c) }
+
+// writeNow writes as much as goes without a wait, and returns how much that was. What has gone
+// wrong will go wrong again.
+func writeNow(c net.Conn, p []byte) int {
+	d, ok := c.(*directConn)
+	if !ok {
+		return 0
+	}
+	t := &d.out
+	t.p, t.n, t.err = p, 0, 0
+	_ = d.raw.Write(d.outNow)
+	t.p = nil
+	return t.n
 }
 
 // peeks tells whether hasMore can tell.

@@ -16,3 +16,8 @@ func many(c net.Conn) io.Writer { return c }
 func peeks(net.Conn) bool { return false }
 
 func hasMore(net.Conn) bool { return false }
+
+// writesNow tells whether writeNow can write.
+func writesNow(net.Conn) bool { return false }
+
+func writeNow(net.Conn, []byte) int { return 0 }

@@ -45,7 +45,7 @@ func sampled(turn int64) bool { return uint64(turn)*0x9e3779b97f4a7c15>>61 == 0 
 
 // took notes how long a call of a class has taken.
 func (s *Server) took(class int, ns int64) {
-	if class == Waits {
+	if class < 0 {
 		return
 	}
 	fastest := s.fastest.Load()
@@ -93,9 +93,10 @@ func (c *Conn) lookAround(now bool) {
 // beingTaken is the turn of a reader while another is put in its place.
 const beingTaken = -1
 
-// here carries a call out on the reader's goroutine. It is false if that took so long
-// that another one has become the reader: the call has had a slot since.
-func (c *Conn) here(ctx context.Context, rec []byte, class int) bool {
+// here carries a call out on the reader's goroutine, or begins it, if it may be answered
+// later. It is false if that took so long that another one has become the reader: that one
+// has had a slot since.
+func (c *Conn) here(ctx context.Context, rec []byte, class int, begin bool) bool {
 	c.taken++
 	turn, began := c.taken, int64(0)
 	if sampled(turn) {
@@ -103,7 +104,11 @@ func (c *Conn) here(ctx context.Context, rec []byte, class int) bool {
 	}
 	c.turn.Store(turn)
 	c.s.watched()
-	c.call(ctx, rec, false)
+	if begin {
+		c.begin(rec)
+	} else {
+		c.call(ctx, rec, false)
+	}
 	if !c.turn.CompareAndSwap(turn, 0) {
 		for c.turn.Load() == beingTaken {
 			runtime.Gosched()
@@ -116,7 +121,7 @@ func (c *Conn) here(ctx context.Context, rec []byte, class int) bool {
 	if began != 0 {
 		c.s.took(class, now()-began)
 	}
-	if class == Waits {
+	if class < 0 && !begin {
 		c.lookAround(began != 0)
 	}
 	return true
@@ -135,7 +140,7 @@ func (c *Conn) swap(ctx context.Context, rec []byte, class int) {
 
 // timed carries a call out, answers it, and notes how long it took.
 func (c *Conn) timed(ctx context.Context, rec []byte, class int) {
-	if class == Waits {
+	if class < 0 {
 		c.call(ctx, rec, true)
 		return
 	}
@@ -197,7 +202,7 @@ func (c *Conn) leave() {
 
 // late has the next calls of a class on goroutines.
 func (s *Server) late(class int) {
-	if class != Waits {
+	if class >= 0 {
 		s.slow[class].Store(slowCalls)
 	}
 }
@@ -254,15 +259,20 @@ func (s *Server) quiet() bool {
 }
 
 // job is a call for a worker, who has a slot for it; or, without a record, a connection
-// that he is to read on.
+// that he is to read on; or one whose replies he is to write.
 type job struct {
 	c     *Conn
 	rec   []byte
 	class int
+	flush bool
 }
 
 func (j job) do(ctx context.Context) {
-	if j.rec == nil {
+	switch {
+	case j.flush:
+		j.c.flush()
+		return
+	case j.rec == nil:
 		j.c.readOn()
 		return
 	}

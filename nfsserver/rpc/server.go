@@ -23,9 +23,21 @@ type Handler interface {
 	Call(ctx context.Context, c *Conn, record, reply []byte) ([]byte, error)
 }
 
+// Deferrer is a Handler of which some calls do all their work at once and then only wait for
+// something, such as a disk: those of class [Defers]. They need no goroutines while they wait.
+type Deferrer interface {
+	Handler
+	// Begin is Call for such a record where others are in flight on its connection. If it says
+	// that the reply comes later, record and reply are the handler's until it calls
+	// [Conn.Answer], once, and [Conn.Release] after it.
+	Begin(c *Conn, record, reply []byte) (b []byte, later bool, err error)
+}
+
 // Waits is the class of calls that wait for something, such as a disk, or that
-// work for long: each gets a goroutine. Classes is above all others.
+// work for long: each gets a goroutine. Defers is that of those for which a [Deferrer] has
+// Begin; for other handlers they are as Waits. Classes is above all others.
 const (
+	Defers  = -2
 	Waits   = -1
 	Patient = 32
 	Classes = 64
@@ -35,7 +47,7 @@ const (
 type Options struct {
 	MaxRecord     int           // bytes of a call: 1 MiB + 4 KiB
 	MaxConns      int           // connections: 1024
-	MaxCalls      int           // calls on goroutines: 256
+	MaxCalls      int           // calls on goroutines, or to be answered later: 256
 	ConnCalls     int           // those of one connection: 64
 	Idle          time.Duration // after which a silent connection is closed: 10 minutes
 	RecordTimeout time.Duration // in which a record must arrive: 1 minute
@@ -81,6 +93,7 @@ func (o *Options) setDefaults() {
 // Server carries calls to a handler. All methods may be called concurrently.
 type Server struct {
 	h     Handler
+	later Deferrer // h, if it is one
 	o     Options
 	slots chan struct{} // one for each call on a goroutine
 	stats struct{ calls, sent, writes, refused, handed atomic.Int64 }
@@ -107,7 +120,8 @@ type serving struct {
 // New returns a server.
 func New(h Handler, o Options) *Server {
 	o.setDefaults()
-	return &Server{h: h, o: o, slots: make(chan struct{}, o.MaxCalls), conns: map[*Conn]struct{}{}}
+	later, _ := h.(Deferrer)
+	return &Server{h: h, later: later, o: o, slots: make(chan struct{}, o.MaxCalls), conns: map[*Conn]struct{}{}}
 }
 
 // Stats is what a server has done.

@@ -1,0 +1,72 @@
+package rpc
+
+import "slices"
+
+// begin has a call begun that may be answered later. It has a slot, which it keeps until then.
+func (c *Conn) begin(rec []byte) {
+	c.busy.Add(1)
+	reply, later, err := c.begun(rec)
+	if later {
+		return
+	}
+	c.reply(rec, reply, err)
+	c.busy.Add(-1)
+	c.leave()
+}
+
+func (c *Conn) begun(rec []byte) (reply []byte, later bool, err error) {
+	defer c.recovered(&err)
+	return c.s.later.Begin(c, rec, getBuffer(size0)[:markSize])
+}
+
+// Answer takes the reply to a call of which [Deferrer.Begin] has said that it comes later. It
+// waits for nothing.
+func (c *Conn) Answer(record, reply []byte) { c.reply(record, reply, nil) }
+
+// Release follows Answer; it sees that the reply leaves, with all others that are there by
+// then, and waits for nothing either.
+func (c *Conn) Release() {
+	if c.flushNow() {
+		c.of.spawn(job{c: c, flush: true})
+	}
+	c.busy.Add(-1)
+	c.leave()
+}
+
+// flushNow writes what is queued as far as the client takes it at once. It tells whether there
+// is more, which nobody writes.
+func (c *Conn) flushNow() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.writing && len(c.out) > 0 && c.dead == nil {
+		if c.queued > flatten || !writesNow(c.conn) {
+			return true
+		}
+		batch := c.out
+		c.out, c.spare = c.spare[:0], nil
+		c.flat = c.flat[:0]
+		for i, b := range batch {
+			c.flat = append(c.flat, b...)
+			putBuffer(b)
+			batch[i] = nil
+		}
+		c.writing = true
+		c.mu.Unlock()
+		n := writeNow(c.conn, c.flat)
+		c.s.stats.sent.Add(int64(n))
+		c.s.stats.writes.Add(1)
+		c.mu.Lock()
+		c.writing = false
+		c.spare = batch[:0]
+		c.queued -= n
+		c.room.Broadcast()
+		if n < len(c.flat) { // whoever can wait goes on
+			c.out = slices.Insert(c.out, 0, append(getBuffer(len(c.flat) - n)[:0], c.flat[n:]...))
+			return true
+		}
+	}
+	if c.dead != nil && !c.writing {
+		c.dropLocked()
+	}
+	return false
+}
