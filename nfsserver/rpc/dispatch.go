@@ -259,7 +259,7 @@ func (s *Server) quiet() bool {
 }
 
 // job is a call for a worker, who has a slot for it; or, without a record, a connection
-// that he is to read on; or one whose replies he is to write.
+// that he is to read on; or, of a call that was answered later, its reply to write.
 type job struct {
 	c     *Conn
 	rec   []byte
@@ -271,6 +271,7 @@ func (j job) do(ctx context.Context) {
 	switch {
 	case j.flush:
 		j.c.flush()
+		j.c.released()
 		return
 	case j.rec == nil:
 		j.c.readOn()

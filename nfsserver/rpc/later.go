@@ -10,8 +10,7 @@ func (c *Conn) begin(rec []byte) {
 		return
 	}
 	c.reply(rec, reply, err)
-	c.busy.Add(-1)
-	c.leave()
+	c.released()
 }
 
 func (c *Conn) begun(rec []byte) (reply []byte, later bool, err error) {
@@ -27,8 +26,15 @@ func (c *Conn) Answer(record, reply []byte) { c.reply(record, reply, nil) }
 // then, and waits for nothing either.
 func (c *Conn) Release() {
 	if c.flushNow() {
-		c.of.spawn(job{c: c, flush: true})
+		c.of.spawn(job{c: c, flush: true}) // it keeps the slot
+		return
 	}
+	c.released()
+}
+
+// released ends a call that was answered later. What has been queued is written, or somebody
+// writes it who has a slot or reads.
+func (c *Conn) released() {
 	c.busy.Add(-1)
 	c.leave()
 }

@@ -18,7 +18,15 @@ const patience = time.Minute
 type echo struct {
 	blocked chan struct{} // told of each call that waits
 	release chan struct{} // lets one go on
+	begun   chan begun    // calls that are to be answered later
 }
+
+type begun struct {
+	c          *Conn
+	rec, reply []byte
+}
+
+func (b begun) answer() { b.c.Answer(b.rec, append(b.reply, b.rec...)) }
 
 const (
 	inline   = 'i' // on the reader's goroutine
@@ -29,9 +37,22 @@ const (
 	waits    = 'w'
 	stays    = 's' // as waits, but the reader does not know it
 	big      = 'b' // the reply is 1 MiB of the second byte
+	later    = 'l' // as parallel, or answered when the test says so
+	panicsL  = 'P' // as panics, where later may be answered later
 )
 
+func (e *echo) Begin(c *Conn, rec, reply []byte) ([]byte, bool, error) {
+	if rec[0] == panicsL {
+		panic("as it was told to")
+	}
+	e.begun <- begun{c, rec, reply}
+	return nil, true, nil
+}
+
 func (e *echo) Class(rec []byte) int {
+	if len(rec) > 0 && (rec[0] == later || rec[0] == panicsL) {
+		return Defers
+	}
 	if len(rec) > 0 && (rec[0] == inline || rec[0] == stays) {
 		return int(rec[0]) % Classes
 	}
@@ -74,7 +95,7 @@ type rig struct {
 
 func newRig(t testing.TB, o Options) *rig {
 	t.Helper()
-	e := &echo{blocked: make(chan struct{}, 100), release: make(chan struct{})}
+	e := &echo{blocked: make(chan struct{}, 100), release: make(chan struct{}), begun: make(chan begun, 100)}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
