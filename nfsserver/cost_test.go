@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"math"
 	"net"
 	"path/filepath"
@@ -199,62 +200,73 @@ func TestSystemCalls(t *testing.T) {
 	}
 }
 
-// slowDisk is a disk on which a sync takes its time, and is counted.
+// slowDisk is a disk on which a sync takes its time, and is counted, and fails where it is to.
 type slowDisk struct {
 	host.FS
-	syncs *atomic.Int64
+	syncs atomic.Int64
+	fails atomic.Bool
 }
 
 type slowFile struct {
 	host.File
-	syncs *atomic.Int64
+	of *slowDisk
 }
 
-func (d slowDisk) Open(name string, write bool) (host.File, error) {
+func (d *slowDisk) Open(name string, write bool) (host.File, error) {
 	f, err := d.FS.Open(name, write)
-	return slowFile{f, d.syncs}, err
+	return slowFile{f, d}, err
 }
 
 func (f slowFile) Sync() error {
-	f.syncs.Add(1)
+	f.of.syncs.Add(1)
 	time.Sleep(5 * time.Millisecond)
+	if f.of.fails.Load() {
+		return errors.New("the disk is gone")
+	}
 	return f.File.Sync()
 }
 
-// TestSyncsAreShared: durable writes that are in flight at the same time, over several
-// connections, wait for the same syncs.
-func TestSyncsAreShared(t *testing.T) {
-	const clients, each = 32, 20
-	var syncs atomic.Int64
+// serveSlow serves a store on a slow disk. Closing it is to fail with lost.
+func serveSlow(t *testing.T, lost error) (*rig, *slowDisk, *deltalog.Store) {
+	t.Helper()
 	dsk := newDisk(t, "")
 	dir := filepath.Join(t.TempDir(), "delta")
-	store, err := deltalog.Create(dir, deltalog.Options{Limit: 1 << 30, FS: slowDisk{host.OS(dir), &syncs}})
+	slow := &slowDisk{FS: host.OS(dir)}
+	store, err := deltalog.Create(dir, deltalog.Options{Limit: 1 << 30, FS: slow})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := store.Close(); err != nil {
+	t.Cleanup(func() {
+		if err := store.Close(); !errors.Is(err, lost) {
 			t.Error(err)
 		}
-	}()
+	})
 	base, err := rootfs.Open(dsk.base)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer base.Close()
+	t.Cleanup(func() { base.Close() })
 	tree, err := billyfs.Open(base, store, billyfs.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := serveDisks(t, Options{Access: Access{TrustLoopback: true}}, map[string]*disk{"/": {base: dsk.base, dir: dir, store: store, fs: base, tree: tree}})
 	r.s.tap = nil
+	return r, slow, store
+}
+
+// TestSyncsAreShared: durable writes that are in flight at the same time, over several
+// connections, wait for the same syncs.
+func TestSyncsAreShared(t *testing.T) {
+	const clients, each = 32, 20
+	r, slow, _ := serveSlow(t, nil)
 	var files [clients][]byte
 	c := r.dial()
 	root := c.mount("/")
 	for i := range files {
 		files[i] = c.create(root, string(rune('A'+i)))
 	}
-	before := syncs.Load()
+	before := slow.syncs.Load()
 	var wg sync.WaitGroup
 	for i := range clients {
 		c := r.dial()
@@ -269,9 +281,94 @@ func TestSyncsAreShared(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	n := syncs.Load() - before
+	n := slow.syncs.Load() - before
 	t.Logf("%d syncs for %d durable writes", n, clients*each)
 	if n > clients*each/8 {
 		t.Errorf("%d syncs for %d durable writes, %d at a time", n, clients*each, clients)
+	}
+}
+
+// TestSyncsOfAConnection: so do those that are in flight on one connection. They are durable
+// when they are answered, need no goroutines of their own, and replies leave together.
+func TestSyncsOfAConnection(t *testing.T) {
+	const rounds, inFlight = 20, 16
+	r, slow, store := serveSlow(t, nil)
+	c := r.dial()
+	f := c.create(c.mount("/"), "file")
+	syncs, was := slow.syncs.Load(), r.s.Stats()
+	for k := range rounds {
+		var xids []uint32
+		var recs []byte
+		for i := range inFlight {
+			var rec []byte
+			if i%4 == 3 {
+				rec = c.record(wire.ProgNFS, 3, wire.ProcCommit, &wire.RangeArgs{File: f})
+			} else {
+				how := []wire.Stable{wire.DataSync, wire.FileSync}[i%2]
+				rec = c.record(wire.ProgNFS, 3, wire.ProcWrite, &wire.WriteArgs{File: f, Offset: uint64(k*inFlight+i) * 512, Count: 512, Stable: how, Data: bytes.Repeat([]byte{byte(i)}, 512)})
+			}
+			xids, recs = append(xids, c.xid), append(recs, framed(rec)...)
+		}
+		c.gather(recs, xids, func(b []byte, i int) {
+			if i%4 == 3 {
+				var res wire.CommitRes
+				decode(t, b, &res)
+				if res.Status != wire.OK || !res.Wcc.After.OK || res.Verifier != r.s.writeVerifier() {
+					t.Fatalf("COMMIT: %+v", res)
+				}
+				return
+			}
+			var res wire.WriteRes
+			decode(t, b, &res)
+			if res.Status != wire.OK || res.Count != 512 || res.Committed != wire.FileSync || !res.Wcc.After.OK {
+				t.Fatalf("WRITE: %+v", res)
+			}
+		})
+		if durable, last := store.SyncedLSN(), store.LastLSN(); durable < last {
+			t.Fatalf("all is answered, and %d of %d durable", durable, last)
+		}
+	}
+	n, now := slow.syncs.Load()-syncs, r.s.Stats()
+	t.Logf("%d calls: %d syncs, %d writes of replies, %d times another goroutine", rounds*inFlight, n, now.Writes-was.Writes, now.Handed-was.Handed)
+	if n > rounds*inFlight/4 {
+		t.Errorf("%d syncs for %d calls, %d at a time", n, rounds*inFlight, inFlight)
+	}
+	if w := now.Writes - was.Writes; w > rounds*inFlight/4 {
+		t.Errorf("%d writes of %d replies, %d at a time", w, rounds*inFlight, inFlight)
+	}
+	if h := now.Handed - was.Handed; h > rounds*inFlight/4 {
+		t.Errorf("%d calls, and %d times another goroutine", rounds*inFlight, h)
+	}
+}
+
+// TestSyncsOfAConnectionFail: where the disk fails, each of them is told so, and the verifier
+// is another one.
+func TestSyncsOfAConnectionFail(t *testing.T) {
+	const inFlight = 9
+	r, slow, _ := serveSlow(t, deltalog.ErrPoisoned)
+	c := r.dial()
+	f := c.create(c.mount("/"), "file")
+	verifier := r.s.writeVerifier()
+	slow.fails.Store(true)
+	var xids []uint32
+	var recs []byte
+	for i := range inFlight {
+		var rec []byte
+		if i == inFlight-1 {
+			rec = c.record(wire.ProgNFS, 3, wire.ProcCommit, &wire.RangeArgs{File: f})
+		} else {
+			rec = c.record(wire.ProgNFS, 3, wire.ProcWrite, &wire.WriteArgs{File: f, Offset: uint64(i) * 512, Count: 512, Stable: wire.FileSync, Data: make([]byte, 512)})
+		}
+		xids, recs = append(xids, c.xid), append(recs, framed(rec)...)
+	}
+	c.gather(recs, xids, func(b []byte, i int) {
+		var status wire.Status
+		decode(t, b, &statusOnly{&status})
+		if status != wire.ErrIO {
+			t.Errorf("call %d: %v", i, status)
+		}
+	})
+	if r.s.writeVerifier() == verifier {
+		t.Error("after a sync that failed the verifier is the same")
 	}
 }

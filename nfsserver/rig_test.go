@@ -2,9 +2,11 @@ package nfsserver
 
 import (
 	"context"
+	"encoding/binary"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync/atomic"
@@ -237,6 +239,36 @@ func (c *testClient) receive(xid uint32) ([]byte, error) {
 		c.Fatal(err)
 	}
 	return wire.ParseReply(rec, xid)
+}
+
+// framed is a record as it goes over the wire.
+func framed(rec []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(nil, 1<<31|uint32(len(rec))), rec...)
+}
+
+// gather sends framed records at once, and calls fn with the results of each, in any order,
+// and with which of xids it is.
+func (c *testClient) gather(recs []byte, xids []uint32, fn func(b []byte, i int)) {
+	c.Helper()
+	_ = c.conn.SetDeadline(time.Now().Add(patience))
+	if _, err := c.conn.Write(recs); err != nil {
+		c.Fatal(err)
+	}
+	for range xids {
+		rec, err := rpc.ReadRecord(c.conn, 2<<20)
+		if err != nil {
+			c.Fatal(err)
+		}
+		i := slices.Index(xids, binary.BigEndian.Uint32(rec))
+		if i < 0 {
+			c.Fatalf("a reply to nobody: %x", rec)
+		}
+		b, err := wire.ParseReply(rec, xids[i])
+		if err != nil {
+			c.Fatal(err)
+		}
+		fn(b, i)
+	}
 }
 
 // raw makes a call and returns the bytes of its results.

@@ -51,6 +51,7 @@ type Conn struct {
 	out       [][]byte // replies that nobody has begun to write
 	queued    int      // bytes of replies that are not written
 	writing   bool
+	called    bool      // a worker is about to write, who has a slot
 	room      sync.Cond // of mu: queued has sunk, or dead is set
 	dead      error     // why nothing can be written any more
 	draining  bool

@@ -270,8 +270,7 @@ type job struct {
 func (j job) do(ctx context.Context) {
 	switch {
 	case j.flush:
-		j.c.flush()
-		j.c.released()
+		j.c.flushSlowly()
 		return
 	case j.rec == nil:
 		j.c.readOn()

@@ -32,6 +32,15 @@ func (c *Conn) Release() {
 	c.released()
 }
 
+// flushSlowly is what a worker does where flushNow has said that there is more.
+func (c *Conn) flushSlowly() {
+	c.mu.Lock()
+	c.called = false
+	c.flushLocked()
+	c.mu.Unlock()
+	c.released()
+}
+
 // released ends a call that was answered later. What has been queued is written, or somebody
 // writes it who has a slot or reads.
 func (c *Conn) released() {
@@ -40,11 +49,12 @@ func (c *Conn) released() {
 }
 
 // flushNow writes what is queued as far as the client takes it at once. It tells whether there
-// is more, which nobody writes.
-func (c *Conn) flushNow() bool {
+// is more, for which a worker has to be called.
+func (c *Conn) flushNow() (more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !c.writing && len(c.out) > 0 && c.dead == nil {
+	defer func() { c.called = c.called || more }()
+	for !c.writing && !c.called && len(c.out) > 0 && c.dead == nil {
 		if c.queued > flatten || !writesNow(c.conn) {
 			return true
 		}
