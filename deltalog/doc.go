@@ -22,7 +22,10 @@
 // next LSN, writes it to the head segment with one write(2), applies it to the
 // memtable and returns. A process that is killed loses nothing that was
 // appended. Sync waits until an fdatasync that began after the append has
-// returned; all callers that wait at one time share one fdatasync. A checkpoint
+// returned; all callers that wait at one time share one fdatasync. Who has other
+// work to do meanwhile is told (SyncLater): a goroutine that lives as long as somebody
+// is to be told has the fdatasyncs made, one behind the other, and another one tells those
+// who are due while the disk works for the next. A checkpoint
 // freezes the memtable and moves it into bbolt, in key order; replay at the
 // next open starts behind it.
 //

@@ -15,7 +15,9 @@
 //     Whoever is not allowed is disconnected.
 //  2. rpc reads a record. Class (server.go) says what is known to wait, for a
 //     disk or with much data: that runs on a goroutine of its own. The others are
-//     answered on the spot, so long as calls of their procedure are fast.
+//     answered on the spot, so long as calls of their procedure are fast. A WRITE that
+//     is to be durable, and a COMMIT, have Begin do their work on the spot; what is left
+//     of them waits for the disk without a goroutine (wait in call.go).
 //  3. call.go parses the header, checks program, version and procedure, and takes
 //     the caller from the credentials and from what is known of the connection.
 //  4. A call that must not be carried out twice is looked up in the
@@ -28,7 +30,9 @@
 //     the object's lock. The batch of the change carries the call's identity as
 //     its tag, so that the next process knows of it.
 //  6. settle and sync (client.go) make the change durable, as far as it must be
-//     before the reply: the table is in docs/nfs.md.
+//     before the reply: the table is in docs/nfs.md. A call that was begun is told by
+//     the log when it is (Synced): its results are appended then, by a goroutine that
+//     tells others, too, and so may wait for nothing.
 //  7. The results are appended to the reply, behind room for the record mark; a
 //     READ has read its data there already, and those of a READDIRPLUS may be those of
 //     an earlier one, if nothing has changed since (listed.go). rpc sends it.

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	maxListedBytes = 8 << 20 // of the listings that are kept
+	maxListedBytes = 24 << 20 // of the listings that are kept: a directory of 100,000 entries is 16 MiB
 	maxListed      = 1 << 10 // of them
 )
 

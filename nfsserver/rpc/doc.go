@@ -23,6 +23,11 @@
 // leave in the order in which they are ready: the xid in them says which call
 // they answer.
 //
+// Calls of class [Defers], such as durable writes, do their work at once and then only wait.
+// Where several calls are in flight, the reader begins them and reads on; each keeps its slot
+// until the handler answers it (later.go). Whoever answers does not wait for the client: what
+// the socket does not take at once is written by a worker.
+//
 // The handler appends its reply behind room for the record mark, in a buffer of
 // the pool too. A reply is queued; whoever queues one and finds nobody writing,
 // writes all that is queued, by one writev(2), until nothing is left. While the
