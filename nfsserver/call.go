@@ -70,7 +70,7 @@ func (c *call) free() {
 // finish ends a call that need not wait any more, and returns the reply.
 func (c *call) finish() []byte {
 	if c.wait.rest != nil {
-		c.settled()
+		c.settled(true)
 	}
 	b := c.seen()
 	c.free()
@@ -88,16 +88,20 @@ func (c *call) seen() []byte {
 	return c.b
 }
 
-// settled appends the results of a call that waited until its changes are durable.
-func (c *call) settled() {
+// settled appends the results of a call that waits until its changes are durable, or has waited.
+func (c *call) settled(sync bool) {
 	defer c.recovered()
-	c.wait.rest(c, c.sync(c.wait.o.export, c.wait.lsn))
+	var err error
+	if sync {
+		err = c.sync(c.wait.o.export, c.wait.lsn)
+	}
+	c.wait.rest(c, err)
 }
 
 // Synced implements billyfs.Waiter.
-func (c *call) Synced(error) {
+func (c *call) Synced(err error) {
 	c.wait.told = true
-	c.settled() // which has no need to wait now, and gets the error, if there is one
+	c.settled(err != nil) // where it has failed, Sync fails at once, and says it as it should be
 	c.conn.Answer(c.rec, c.seen())
 }
 

@@ -25,6 +25,10 @@ const (
 	scaleTree = "tree"
 	scaleDir  = "directory"
 	perDir    = 1000
+	// Where a few of all are used again and again, they are so many, whatever the size.
+	fewFiles   = 10_000
+	fewEntries = 1000
+	fewExtents = 10_000
 )
 
 // PrepareScale makes files below dir, for a base: a tree of so many of them, in
@@ -58,8 +62,9 @@ func makeMany(dir string, n int) error {
 }
 
 // Scale measures an export with what PrepareScale has made, and a file of so many
-// extents that it writes.
-func Scale(ctx context.Context, at string, files, entries, extents int) (ps []Point, err error) {
+// extents that it writes. It calls status, which says how long it took, when 100 files have
+// been changed and nothing else.
+func Scale(ctx context.Context, at string, files, entries, extents int, status func() (time.Duration, error)) (ps []Point, err error) {
 	addr, export, ok := Remote(at)
 	if !ok {
 		return nil, fmt.Errorf("%s is not HOST:PORT:/EXPORT", at)
@@ -72,6 +77,10 @@ func Scale(ctx context.Context, at string, files, entries, extents int) (ps []Po
 	s := &session{client: cl, ctx: ctx, z: &Full, d: 2 * time.Second, dir: cl.root, own: cl.root}
 	for _, fn := range []func() ([]Point, error){
 		func() ([]Point, error) { return s.scaleTree(files) },
+		func() ([]Point, error) {
+			d, err := status()
+			return []Point{{"deltafs status of 100 changes, the whole command, files of the base", files, d}}, err
+		},
 		func() ([]Point, error) { return s.scaleDirectory(entries) },
 		func() ([]Point, error) { return s.scaleExtents(extents) },
 	} {
@@ -120,11 +129,47 @@ func (s *session) attrs(hs [][]byte) load {
 	}
 }
 
-// lookups is a load of LOOKUPs of files of directories, any of them.
-func (s *session) lookups(dirs [][]byte, files int) load {
+// spread returns n numbers below all, each once, in no order.
+func spread(n, all int) []int {
+	few := rand.Perm(all)
+	return few[:min(n, all)]
+}
+
+// lookups measures LOOKUPs of files of directories that have so many each: of a few of them for
+// the first time; of the same, again and again; and of any.
+func (s *session) lookups(dirs [][]byte, each, few int, where string) (ps []Point, err error) {
+	all := len(dirs) * each
+	names := spread(few, all)
+	for _, k := range []struct {
+		what string
+		n    int // of calls; 0: as many as there is time for
+		pick func(i int) int
+	}{
+		{fmt.Sprintf("LOOKUP of %d files for the first time, in a %s", few, where), len(names), func(i int) int { return names[i] }},
+		{fmt.Sprintf("LOOKUP of %d files again and again, in a %s", few, where), 0, func(int) int { return names[rand.IntN(len(names))] }},
+		{fmt.Sprintf("LOOKUP of any file, in a %s", where), 0, func(int) int { return rand.IntN(all) }},
+	} {
+		d := s.d
+		if k.n > 0 {
+			d = 0
+		}
+		did, err := s.run(s.ctx, 32, k.n, d, lookup(func(i int) wire.DirOp {
+			f := k.pick(i)
+			return wire.DirOp{Dir: dirs[f/each], Name: []byte(fileName(f % each))}
+		}))
+		if err != nil {
+			return ps, err
+		}
+		ps = append(ps, Point{k.what, all, did.each()})
+	}
+	return ps, nil
+}
+
+// lookup is a load of LOOKUPs.
+func lookup(what func(i int) wire.DirOp) load {
 	return load{
 		call: func(o *op, c *conn) error {
-			o.lookup.What = wire.DirOp{Dir: dirs[rand.IntN(len(dirs))], Name: []byte(fileName(rand.IntN(files)))}
+			o.lookup.What = what(o.i)
 			return c.send(o, wire.ProcLookup, &o.lookup)
 		},
 		reply: func(o *op, res []byte) (bool, error) {
@@ -137,28 +182,28 @@ func (s *session) lookups(dirs [][]byte, files int) load {
 	}
 }
 
-// scaleTree walks a tree, looks names up in it at random, and changes a hundred files.
+// scaleTree looks names up in a tree, walks it, and changes a hundred files.
 func (s *session) scaleTree(files int) ([]Point, error) {
 	root, err := s.prepared(scaleTree)
 	if err != nil {
 		return nil, err
 	}
-	began := time.Now()
 	n := files / perDir
 	dirs, err := s.handles(root, n)
 	if err != nil {
 		return nil, err
 	}
+	looks, err := s.lookups(dirs, perDir, fewFiles, "tree")
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
 	for _, d := range dirs {
 		if got, err := s.walk(d); err != nil || got != perDir {
 			return nil, errors.Join(err, fmt.Errorf("%d entries of %d", got, perDir))
 		}
 	}
 	walk := time.Since(began)
-	d, err := s.run(s.ctx, 32, 0, s.d, s.lookups(dirs, perDir))
-	if err != nil {
-		return nil, err
-	}
 	for i := range 100 {
 		h, err := s.find(dirs[i*7919%len(dirs)], fileName(i))
 		if err != nil {
@@ -168,10 +213,7 @@ func (s *session) scaleTree(files int) ([]Point, error) {
 			return nil, err
 		}
 	}
-	return []Point{
-		{"walk of a tree, for each file", files, walk / time.Duration(files)},
-		{"LOOKUP at random in a tree", files, d.each()},
-	}, nil
+	return append(looks, Point{"walk of a tree, for each file", files, walk / time.Duration(files)}), nil
 }
 
 // walk lists a directory in whole and returns how many entries it has.
@@ -195,9 +237,13 @@ func (s *session) walk(dir []byte) (n int, err error) {
 	return n - 2, nil // without "." and "..", which DeltaFS lists
 }
 
-// scaleDirectory lists a directory of many, looks names up in it, and makes some more.
+// scaleDirectory looks names up in a directory of many, lists it, and makes some more.
 func (s *session) scaleDirectory(entries int) ([]Point, error) {
 	dir, err := s.prepared(scaleDir)
+	if err != nil {
+		return nil, err
+	}
+	ps, err := s.lookups([][]byte{dir}, entries, fewEntries, "directory")
 	if err != nil {
 		return nil, err
 	}
@@ -209,10 +255,6 @@ func (s *session) scaleDirectory(entries int) ([]Point, error) {
 		return nil, errors.Join(err, fmt.Errorf("%d entries of %d", n, entries))
 	}
 	list := time.Since(began)
-	d, err := s.run(s.ctx, 32, 0, s.d, s.lookups([][]byte{dir}, entries))
-	if err != nil {
-		return nil, err
-	}
 	made, err := s.run(s.ctx, 8, 2000, 0, load{
 		call: func(o *op, c *conn) error {
 			o.create = wire.CreateArgs{Where: wire.DirOp{Dir: dir, Name: fmt.Append(nil, "new-", o.i)}, Attr: wire.Sattr{SetMode: true, Mode: 0o644}}
@@ -223,11 +265,9 @@ func (s *session) scaleDirectory(entries int) ([]Point, error) {
 			return false, err
 		},
 	})
-	return []Point{
-		{"listing of a directory, again, for each entry", entries, list / time.Duration(entries)},
-		{"LOOKUP at random in a directory", entries, d.each()},
-		{"CREATE in a directory", entries, made.each()},
-	}, err
+	return append(ps,
+		Point{"listing of a directory, again, for each entry", entries, list / time.Duration(entries)},
+		Point{"CREATE in a directory", entries, made.each()}), err
 }
 
 // scaleExtents writes every other block of a file in no order, so that no two are one
@@ -245,16 +285,26 @@ func (s *session) scaleExtents(extents int) ([]Point, error) {
 	if err := s.commit(h); err != nil {
 		return nil, err
 	}
-	any := func(i int) int64 { return int64(scattered(i, int64(extents)*4*kib)) * 2 }
-	r, err := s.run(s.ctx, 32, 0, s.d, read(h, 4*kib, any, original))
-	if err != nil {
-		return nil, err
+	few := spread(fewExtents, extents)
+	var ps []Point
+	for _, k := range []struct {
+		what  string
+		place func(i int) int64
+	}{
+		{fmt.Sprintf("%d extents, again and again, of a file", fewExtents), func(i int) int64 { return int64(few[i*7919%len(few)]) * 8 * kib }},
+		{"any extent of a file", func(i int) int64 { return int64(scattered(i, int64(extents)*4*kib)) * 2 }},
+	} {
+		r, err := s.run(s.ctx, 32, 0, s.d, read(h, 4*kib, k.place, original))
+		if err != nil {
+			return ps, err
+		}
+		w, err := s.run(s.ctx, 32, 0, s.d, write(h, 4*kib, wire.Unstable, k.place, original))
+		if err != nil {
+			return ps, err
+		}
+		ps = append(ps, Point{"READ of 4 KiB of " + k.what, extents, r.each()}, Point{"WRITE of 4 KiB to " + k.what, extents, w.each()})
 	}
-	w, err := s.run(s.ctx, 32, 0, s.d, write(h, 4*kib, wire.Unstable, any, original))
-	return []Point{
-		{"READ of 4 KiB at random in a file of many extents", extents, r.each()},
-		{"WRITE of 4 KiB at random into a file of many extents", extents, w.each()},
-	}, err
+	return ps, nil
 }
 
 // WriteLong writes so many MiB in sequence to a new file of an export, and commits them.

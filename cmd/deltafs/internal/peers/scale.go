@@ -79,7 +79,17 @@ func scaleOnce(deltafs, dir string, i int) (ps []bench.Point, peak string, err e
 	go func() { most <- watchMemory(p.pids[0], stop) }()
 	at := p.targets[0].At
 	say("measuring")
-	if ps, err = bench.Scale(p.ctx, at, z.files, z.entries, z.extents); err != nil {
+	status := func() (time.Duration, error) {
+		const times = 5
+		began := time.Now()
+		for range times {
+			if err := exec.Command(deltafs, "status", p.path("delta")).Run(); err != nil {
+				return 0, fmt.Errorf("status: %w", err)
+			}
+		}
+		return time.Since(began) / times, nil
+	}
+	if ps, err = bench.Scale(p.ctx, at, z.files, z.entries, z.extents, status); err != nil {
 		return nil, "", err
 	}
 	c, err := bench.ScaleConnections(p.ctx, at, z.conns)
@@ -87,14 +97,6 @@ func scaleOnce(deltafs, dir string, i int) (ps []bench.Point, peak string, err e
 		return nil, "", err
 	}
 	ps = append(ps, c)
-	began := time.Now()
-	const times = 5
-	for range times {
-		if err := exec.Command(deltafs, "status", p.path("delta")).Run(); err != nil {
-			return nil, "", fmt.Errorf("status: %w", err)
-		}
-	}
-	ps = append(ps, bench.Point{What: "deltafs status of 103 changes, the whole command, files of the base", Size: z.files, Cost: time.Since(began) / times})
 	if i == len(scaleSizes)-1 {
 		if err := bench.WriteLong(p.ctx, at, 4096); err != nil {
 			return nil, "", err
@@ -178,7 +180,7 @@ func scalePlot(ps []bench.Point) string {
 	}
 	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">how many</text>`+"\n", left+(w-left-right)/2, h-12)
 	for i, what := range whats(ps) {
-		color := colors[i%len(colors)]
+		color, dash := colors[i%len(colors)], strings.Repeat(`stroke-dasharray="6 3" `, i/len(colors)%2)
 		var line []string
 		for _, p := range ps {
 			if p.What != what {
@@ -188,8 +190,8 @@ func scalePlot(ps []bench.Point) string {
 			line = append(line, fmt.Sprintf("%.1f,%.1f", px, py))
 			fmt.Fprintf(&b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`+"\n", px, py, color)
 		}
-		fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="1.5"/>`+"\n", strings.Join(line, " "), color)
-		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="10" height="10" fill="%s"/><text x="%d" y="%d">%s</text>`+"\n", w-right+16, top+22*i, color, w-right+32, top+22*i+10, what)
+		fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="%s" %sstroke-width="1.5"/>`+"\n", strings.Join(line, " "), color, dash)
+		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="10" height="10" fill="%s" stroke="%[3]s" fill-opacity="%d"/><text x="%d" y="%d">%s</text>`+"\n", w-right+16, top+22*i, color, 1-i/len(colors)%2, w-right+32, top+22*i+10, what)
 	}
 	return b.String() + "</svg>\n"
 }
