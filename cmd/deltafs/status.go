@@ -58,14 +58,16 @@ func newStatus(u *ui) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return eachChange(c.Context(), dir, fork, func(ch change) error {
-				if skip(ch.Path) || !billyfs.Under(paths, ch.Path) {
-					return nil
-				}
-				if asJSON {
-					return u.json(ch)
-				}
-				return u.printf("%s\n", ch.line())
+			return u.buffered(func(u *ui) error {
+				return eachChange(c.Context(), dir, fork, func(ch change) error {
+					if skip(ch.Path) || !billyfs.Under(paths, ch.Path) {
+						return nil
+					}
+					if asJSON {
+						return u.json(ch)
+					}
+					return u.printf("%s\n", ch.line())
+				})
 			})
 		},
 	}

@@ -14,6 +14,7 @@ package main
 //   - Logs of a server are not output: they go through slog, to standard error.
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,16 @@ func (u *ui) printf(format string, args ...any) error {
 		return &fault{Op: "write", Path: "standard output", Err: err}
 	}
 	return nil
+}
+
+// buffered calls fn with a ui that writes standard output in large pieces: for many lines.
+func (u *ui) buffered(fn func(*ui) error) error {
+	w := bufio.NewWriterSize(u.out, 32<<10)
+	err := fn(&ui{out: w, err: u.err})
+	if ferr := w.Flush(); err == nil && ferr != nil {
+		err = &fault{Op: "write", Path: "standard output", Err: ferr}
+	}
+	return err
 }
 
 // lines returns what prints lines to standard error; it may be called
