@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	maxListedBytes = 24 << 20 // of the listings that are kept: a directory of 100,000 entries is 16 MiB
-	maxListed      = 1 << 10  // of them
+	maxListedBytes = 8 << 20 // of the listings that are kept
+	maxListed      = 1 << 10 // of them
 )
 
 // listings keeps replies to READDIRPLUS, each as long as the same call would get the same reply: nothing has changed in the
