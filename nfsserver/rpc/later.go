@@ -48,41 +48,42 @@ func (c *Conn) released() {
 	c.leave()
 }
 
-// flushNow writes what is queued as far as the client takes it at once. It tells whether there
-// is more, for which a worker has to be called.
+// flushNow writes what is queued, by one call, as far as the client takes it at once. It tells
+// whether there is more, for which a worker has to be called.
 func (c *Conn) flushNow() (more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	defer func() { c.called = c.called || more }()
-	for !c.writing && !c.called && len(c.out) > 0 && c.dead == nil {
-		if c.queued > flatten || !writesNow(c.conn) {
-			return true
-		}
-		batch := c.out
-		c.out, c.spare = c.spare[:0], nil
-		c.flat = c.flat[:0]
-		for i, b := range batch {
-			c.flat = append(c.flat, b...)
-			putBuffer(b)
-			batch[i] = nil
-		}
-		c.writing = true
-		c.mu.Unlock()
-		n := writeNow(c.conn, c.flat)
-		c.s.stats.sent.Add(int64(n))
-		c.s.stats.writes.Add(1)
-		c.mu.Lock()
-		c.writing = false
-		c.spare = batch[:0]
-		c.queued -= n
-		c.room.Broadcast()
-		if n < len(c.flat) { // whoever can wait goes on
-			c.out = slices.Insert(c.out, 0, append(getBuffer(len(c.flat) - n)[:0], c.flat[n:]...))
-			return true
-		}
+	if c.writing || c.called || len(c.out) == 0 || c.dead != nil {
+		return false
 	}
-	if c.dead != nil && !c.writing {
+	if c.queued > flatten || !writesNow(c.conn) {
+		c.called = true
+		return true
+	}
+	batch := c.out
+	c.out, c.spare = c.spare[:0], nil
+	c.flat = c.flat[:0]
+	for i, b := range batch {
+		c.flat = append(c.flat, b...)
+		putBuffer(b)
+		batch[i] = nil
+	}
+	c.writing = true
+	c.mu.Unlock()
+	n := writeNow(c.conn, c.flat)
+	c.s.stats.sent.Add(int64(n))
+	c.s.stats.writes.Add(1)
+	c.mu.Lock()
+	c.writing = false
+	c.spare = batch[:0]
+	c.queued -= n
+	if n < len(c.flat) { // whoever can wait goes on
+		c.out = slices.Insert(c.out, 0, append(getBuffer(len(c.flat) - n)[:0], c.flat[n:]...))
+	}
+	c.room.Broadcast()
+	if c.dead != nil {
 		c.dropLocked()
 	}
-	return false
+	c.called = len(c.out) > 0
+	return c.called
 }
