@@ -94,8 +94,8 @@ func (c *Conn) lookAround(now bool) {
 const beingTaken = -1
 
 // here carries a call out on the reader's goroutine, or begins it, if it may be answered
-// later. It is false if that took so long that another one has become the reader: that one
-// has had a slot since.
+// later. It is false if that took so long that another one has become the reader: what this one
+// did has had a slot of its own since.
 func (c *Conn) here(ctx context.Context, rec []byte, class int, begin bool) bool {
 	c.taken++
 	turn, began := c.taken, int64(0)
