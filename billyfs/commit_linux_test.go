@@ -311,6 +311,15 @@ func (h *history) playCommit(w Writer) {
 		h.Fatalf("step %d: commit of %q: %v, %+v", h.step, o.Paths, err, done)
 	}
 	compareTrees(h.T, fmt.Sprintf("step %d: the merged tree is another after a commit of %q", h.step, o.Paths), portraitOf(h.T, r.Tree), before)
+	err = filepath.WalkDir(r.fs.Root(), func(p string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasPrefix(filepath.Base(p), ".deltafs-") {
+			h.Errorf("step %d: a commit of %q has left %s", h.step, o.Paths, p)
+		}
+		return err
+	})
+	if err != nil {
+		h.Fatal(err)
+	}
 }
 
 // TestCommitOverChangedBase changes the base underneath in twenty ways: each is a conflict, which names

@@ -61,8 +61,24 @@ func (c *committer) run() (err error) {
 			return err
 		}
 	}
+	if c.again {
+		c.unstage()
+	}
 	c.done.Conflicts = c.p.conflicts()
 	return nil
+}
+
+// unstage takes away what a run that was cut short had made by hidden names and this one has not
+// given its own: what some paths could not be done without may not be needed any more.
+func (c *committer) unstage() {
+	for at, e := range c.p.changes.entries {
+		if e.Whiteout || c.t.inBase(e.Ino) || !c.t.inBase(at.parent) {
+			continue
+		}
+		if p, err := c.pathAt(place{at.parent, c.stageName(e.Ino, at)}); err == nil {
+			_ = c.w.Remove(p) // there is none, as a rule
+		}
+	}
 }
 
 // count estimates what there is to do.
