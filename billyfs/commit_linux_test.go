@@ -238,10 +238,19 @@ func killer(n int) func(string) error {
 // TestCommitHistories plays random histories with commits in between: of all and of some paths, some
 // of them killed at a random step, after which another process goes on. The merged tree is what the model
 // says, all the time; in the end the base is what the merged tree was.
-func TestCommitHistories(t *testing.T) {
+func TestCommitHistories(t *testing.T) { commitHistories(t, 200) }
+
+// TestCommitTakenAlong is a history in which a commit of some paths is killed when it has made, by a hidden
+// name, what it had to take along, and that is not needed any more when it goes on.
+func TestCommitTakenAlong(t *testing.T) {
+	setFlag(t, "rapid.seed", "402300015")
+	commitHistories(t, 1)
+}
+
+func commitHistories(t *testing.T, n int) {
 	plain, stores := t.TempDir(), storesDir(t)
 	populate(t, plain)
-	checks(t, 200)
+	checks(t, n)
 	rapid.Check(t, func(rt *rapid.T) {
 		base := freshDir(stores)
 		copyTree(t, plain, base)

@@ -296,13 +296,19 @@ func checks(t *testing.T, n int) {
 		n = max(1, n/10)
 	}
 	for name, value := range map[string]string{"rapid.checks": fmt.Sprint(n), "rapid.nofailfile": "true", "rapid.shrinktime": "2s"} {
-		f := flag.Lookup(name)
-		old := f.Value.String()
-		if err := f.Value.Set(value); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { f.Value.Set(old) })
+		setFlag(t, name, value)
 	}
+}
+
+// setFlag sets a flag for a test.
+func setFlag(t *testing.T, name, value string) {
+	t.Helper()
+	f := flag.Lookup(name)
+	old := f.Value.String()
+	if err := f.Value.Set(value); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Value.Set(old) })
 }
 
 // counter names things apart.
