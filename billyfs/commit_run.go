@@ -77,6 +77,7 @@ func (c *committer) unstage() {
 		}
 		if p, err := c.pathAt(place{at.parent, c.stageName(e.Ino, at)}); err == nil {
 			_ = c.w.Remove(p) // there is none, as a rule
+			c.rest()
 		}
 	}
 }

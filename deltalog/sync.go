@@ -45,7 +45,7 @@ type laterSync struct {
 	w   Waiter
 }
 
-// Waiter is told by [Store.SyncLater].
+// Waiter is told by [Store.SyncLater]. No lock is held then.
 type Waiter interface {
 	// Synced is called once: with nil when what was asked for is durable. It must not wait for
 	// anything: others are to be told.

@@ -197,7 +197,8 @@ func (s *Server) Begin(conn *rpc.Conn, record, reply []byte) ([]byte, bool, erro
 	c := newCall(s, from, record, reply)
 	c.conn = conn
 	c.answer()
-	if c.wait.rest != nil && c.wait.o.FS.SyncLater(c.wait.lsn, c) {
+	// To trace is to wait for who reads that, which whoever tells may not.
+	if c.wait.rest != nil && s.o.Trace == nil && c.wait.o.FS.SyncLater(c.wait.lsn, c) {
 		return nil, true, nil // c is told, or has been
 	}
 	return c.finish(), false, nil

@@ -73,7 +73,7 @@ func rpcDesc(name, help string) *prometheus.Desc {
 
 var (
 	descConns   = rpcDesc("connections", "Connections of clients that are open.")
-	descInCalls = rpcDesc("calls_in_goroutines", "Calls that are carried out beside the reading of their connection.")
+	descInCalls = rpcDesc("calls_in_flight", "Calls that wait, or are carried out beside the reading of their connection.")
 	descCalls   = rpcDesc("calls_total", "Calls taken since the server was started.")
 	descSent    = rpcDesc("sent_bytes_total", "Bytes of replies.")
 	descWrites  = rpcDesc("writes_total", "Writes of replies to connections, each of all that are ready.")

@@ -36,7 +36,7 @@ type Conn struct {
 	of              *serving
 	conn            net.Conn // nil for datagrams
 	r               *bufio.Reader
-	slots           chan struct{}  // one for each call on a goroutine
+	slots           chan struct{}  // one for each call on a goroutine, or to be answered later
 	calls           sync.WaitGroup // those
 	used            atomic.Int64   // when it was last heard of, in nanoseconds
 	busy            atomic.Int32   // calls that are carried out

@@ -95,7 +95,7 @@ type Server struct {
 	h     Handler
 	later Deferrer // h, if it is one
 	o     Options
-	slots chan struct{} // one for each call on a goroutine
+	slots chan struct{} // one for each call on a goroutine, or to be answered later
 	stats struct{ calls, sent, writes, refused, handed atomic.Int64 }
 
 	slow     [Classes]atomic.Int32 // how many more calls of a class get a goroutine
@@ -127,7 +127,7 @@ func New(h Handler, o Options) *Server {
 // Stats is what a server has done.
 type Stats struct {
 	Conns   int   // open now
-	InCalls int   // on goroutines now
+	InCalls int   // on goroutines now, or to be answered later
 	Calls   int64 // taken so far
 	Sent    int64 // bytes of replies so far
 	Writes  int64 // of a connection: each takes all replies that are ready
