@@ -254,7 +254,7 @@
 //	extent   layer u32, inode u64, start u64          extents, packed
 //	layer    layer u32                                frame pointer, layer record
 //	(origin: the layer is 0)
-//	meta     "checkpoint": see index.go; "live": live bytes per segment;
+//	meta     "checkpoint": see index_meta.go; "live": live bytes per segment;
 //	         "sum:BUCKET": count and sum of the bucket's pairs, kept in every transaction
 //
 // A frame pointer is segment u64, offset u32, frame bytes u32 (header and
@@ -289,6 +289,11 @@
 // segment whose header says where the old one ends, so that they can never be
 // taken for a part of it; if there are none, it goes on in place. Segments
 // behind the torn tail are moved aside.
+//
+// That look ahead is over the rest of a segment, which is most of what opening a store
+// of few changes takes. So Close says in the checkpoint that the log ends there, and an
+// Open that will write takes that back, durably, before it does; where it stands, and
+// nothing but zeros follows, there is no need to look.
 //
 // What was replayed and is not known to be synced is written anew, byte for
 // byte, and synced before Open returns: after a failed fsync of an earlier

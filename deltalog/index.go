@@ -62,6 +62,21 @@ func (x *index) position() (lsn LSN, pos logPos, ok bool) {
 	return x.done.lsn, x.done.pos, x.done.valid
 }
 
+// isFrozen tells whether a checkpoint was begun and is not done.
+func (x *index) isFrozen() bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.frozen != nil
+}
+
+// closedAt tells whether the log ended at that position when the store was closed, and
+// was not written to since.
+func (x *index) closedAt(pos logPos) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.done.valid && x.done.closed && x.done.pos == pos
+}
+
 // highestIno returns the highest born number that a record applied, ever, is
 // about; 0 if none is.
 func (x *index) highestIno() Ino {

@@ -72,6 +72,30 @@ func (x *index) flush() error {
 	return nil
 }
 
+// setClosed writes into the checkpoint whether the log ends there for certain. It is
+// taken back before anything is written to a log that goes on.
+func (x *index) setClosed(closed bool) error {
+	x.flushing.Lock()
+	defer x.flushing.Unlock()
+	x.mu.RLock()
+	c, failed := x.done, x.failed
+	x.mu.RUnlock()
+	if failed != nil || c.closed == closed {
+		return failed
+	}
+	c.closed = closed
+	err := x.db.update(func(tx kvTx) error { return putMeta(tx, checkpointKey, c.encode(x.id)) })
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case err == nil:
+		x.done = c
+	case !errors.Is(err, disk.ErrNoSpace):
+		x.failed = err
+	}
+	return err
+}
+
 // flusher writes a frozen memtable, one transaction after the other.
 type flusher struct {
 	frozen   *memtable

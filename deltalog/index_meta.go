@@ -16,6 +16,9 @@ type checkpoint struct {
 	// pending: a later checkpoint was begun and not finished. The database holds
 	// some newer records too, and the live counters are not in step with them.
 	pending bool
+	// closed: the log ended at pos when the store was closed, and nobody has opened it to
+	// write since. So nothing of this log is behind pos.
+	closed bool
 }
 
 // bucketSums are the count and sum of the pairs of each bucket. A sum is the
@@ -40,6 +43,7 @@ const (
 	checkpointSize = 56
 	pendingFlag    = 1
 	validFlag      = 2
+	closedFlag     = 4
 )
 
 func (c checkpoint) encode(id StoreID) []byte {
@@ -49,6 +53,9 @@ func (c checkpoint) encode(id StoreID) []byte {
 	}
 	if c.valid {
 		flags |= validFlag
+	}
+	if c.closed {
+		flags |= closedFlag
 	}
 	v := binary.LittleEndian.AppendUint32(nil, metaVersion)
 	v = binary.LittleEndian.AppendUint32(v, flags)
@@ -77,6 +84,7 @@ func decodeCheckpoint(v []byte, id StoreID) (checkpoint, error) {
 		maxIno:  Ino(binary.LittleEndian.Uint64(v[32:])),
 		pending: flags&pendingFlag != 0,
 		valid:   flags&validFlag != 0,
+		closed:  flags&closedFlag != 0,
 	}, nil
 }
 

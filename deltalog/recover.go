@@ -1,12 +1,15 @@
 package deltalog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+
+	"deltafs/deltalog/disk"
 )
 
 // recovery is what Open works with. See doc.go, "Recovery".
@@ -256,6 +259,9 @@ func (r *recovery) relieve(seg *segment, head bool) error {
 // broken decides what an invalid batch means. It reports whether reading can
 // go on behind it; the scanner is set there then.
 func (r *recovery) broken(i int, seg *segment, sc *scanner, cause error) (resumed bool) {
+	if errors.Is(cause, errFrame) && r.ended(i, seg, sc.pos) {
+		return false
+	}
 	acked, last, err := r.ahead(i, seg, sc.pos)
 	if err != nil && !errors.Is(err, errTruncated) && !errors.Is(err, errFrame) {
 		cause, acked = err, true
@@ -281,6 +287,21 @@ func (r *recovery) broken(i int, seg *segment, sc *scanner, cause error) (resume
 	r.torn = last
 	r.lost = slices.Concat(r.c.hdrs[i+1:], r.c.cut)
 	return false
+}
+
+// endProbe is how much behind the end of a log that was closed must be zeros, in bytes.
+const endProbe = 4 << 10
+
+// ended tells whether the log was closed at pos, so that there is nothing to look for
+// behind it: that is a segment to read, all of which may have to come from the disk. A
+// log that went on, whose index was put back from a copy, has something there.
+func (r *recovery) ended(i int, seg *segment, pos int64) bool {
+	if i != len(r.c.hdrs)-1 || len(r.c.cut) > 0 || r.lsn != r.from || !r.s.x.closedAt(logPos{seg.id, uint32(pos)}) {
+		return false
+	}
+	p := make([]byte, min(endProbe, r.c.ends[i]-pos))
+	_, err := seg.f.ReadAt(p, pos) // whoever looks further meets the error again
+	return err == nil && len(bytes.TrimLeft(p, "\x00")) == 0
 }
 
 // ahead looks behind an invalid batch for one that says that it was synced.
@@ -353,6 +374,19 @@ func (r *recovery) verdict() error {
 	return fmt.Errorf("%w: %w: %s", ErrReadOnly, ErrDamaged, strings.Join(files, "; "))
 }
 
+// goOn prepares a log that will be written to.
+func (r *recovery) goOn() error {
+	s := r.s
+	err := s.x.setClosed(false)
+	if errors.Is(err, disk.ErrNoSpace) && s.dropBallast() {
+		err = s.x.setClosed(false)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", indexFile, err)
+	}
+	return r.clean()
+}
+
 // settle begins life after recovery: it makes what was replayed durable, moves
 // what is not part of the log out of the way, and sets the head.
 func (r *recovery) settle() error {
@@ -364,7 +398,7 @@ func (r *recovery) settle() error {
 		if len(r.damage) > 0 {
 			s.o.Log.Error("the store is damaged and opens read-only", "store", s.dir, "err", s.why)
 		}
-	} else if err := r.clean(); err != nil {
+	} else if err := r.goOn(); err != nil {
 		return err
 	}
 	seg, err := s.segs.acquire(r.at.seg)

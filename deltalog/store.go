@@ -167,6 +167,9 @@ func (s *Store) Close() error {
 	s.closed.Store(true)
 	s.appending.Lock() // whoever is in Append gets out first
 	s.appending.Unlock()
+	if err == nil && s.why == nil {
+		err = s.noteEnd()
+	}
 	s.sync.endTelling()
 	err = errors.Join(err, s.x.close(), s.segs.close(), s.lock.unlock())
 	return s.fault("close", err)
@@ -191,6 +194,25 @@ func (s *Store) finish() error {
 		return nil
 	}
 	return err
+}
+
+// noteEnd says in the index that the log ends where the checkpoint is, if that is so. It
+// may not be: something was appended while finish ran, or there was no room for a
+// checkpoint; and behind a head that is closed there may be a torn tail.
+func (s *Store) noteEnd() error {
+	s.checkpointing.Lock()
+	defer s.checkpointing.Unlock()
+	s.appending.Lock()
+	h := &s.head
+	ends := !h.closed && s.ckpt.lsn == h.lsn && s.ckpt.pos == logPos{h.seg.id, uint32(h.off)}
+	s.appending.Unlock()
+	if !ends {
+		return nil
+	}
+	if err := s.x.setClosed(true); err != nil && !errors.Is(err, disk.ErrNoSpace) {
+		return err
+	}
+	return nil
 }
 
 // path returns where a file of the store is, as the user knows it.

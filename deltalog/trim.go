@@ -37,6 +37,9 @@ func (s *Store) checkpoint() error {
 // checkpointLocked makes the index durable as of now. The log is synced first:
 // the index must never know what the log may lose.
 func (s *Store) checkpointLocked() error {
+	if err := s.flushLeft(); err != nil {
+		return err
+	}
 	s.appending.Lock()
 	if err := s.usable(); err != nil {
 		s.appending.Unlock()
@@ -67,6 +70,15 @@ func (s *Store) checkpointLocked() error {
 	s.ckpt = c
 	s.ckptAt.Store(c.bytes)
 	return nil
+}
+
+// flushLeft finishes the checkpoint that there was no room for, if there is one: until
+// then no other can begin. Its log is synced.
+func (s *Store) flushLeft() error {
+	if err := s.usable(); err != nil || !s.x.isFrozen() {
+		return err
+	}
+	return s.x.flush()
 }
 
 // trimLocked frees the segments before the checkpoint of which nothing is live.
