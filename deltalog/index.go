@@ -22,17 +22,17 @@ type index struct {
 	id      StoreID
 	txBytes int // see flushBytes
 
-	mu     sync.RWMutex
-	mem    *memtable
-	frozen *memtable  // nil: no checkpoint runs
-	asOf   checkpoint // what the database will hold when frozen is flushed
-	gen    uint64     // moves when the levels do: see stored
-	done   checkpoint // what the database holds
-	alive  liveBytes  // live bytes by segment, as of the last batch applied
-	then   liveBytes  // alive when frozen was; never changed
-	failed error      // the flush that failed; no other is tried
-	maxIno Ino        // highest born number seen
-	moved  uint64     // moves when extents go to another key, below theirs
+	mu      sync.RWMutex
+	mem     *memtable
+	frozen  *memtable  // nil: no checkpoint runs
+	asOf    checkpoint // what the database will hold when frozen is flushed
+	gen     uint64     // moves when the levels do: see stored
+	done    checkpoint // what the database holds
+	alive   liveBytes  // live bytes by segment, as of the last batch applied
+	then    liveBytes  // alive when frozen was; never changed
+	failed  error      // the flush that failed; no other is tried
+	maxIno  Ino        // highest born number seen
+	changes uint64     // moves with each pair that is set
 
 	tree atomic.Pointer[layerTree] // what the layer table says
 	inos *inoFilter                // of those with a record or an origin, in any layer

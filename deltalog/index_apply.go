@@ -105,6 +105,7 @@ func (x *index) setLocked(t table, it item, old []byte) {
 		x.inos.add(keyIno(it.key)) // before anybody can look for it
 	}
 	x.mem.set(t, it)
+	x.changes++
 }
 
 // applyData enters a range of file data, region by region.
@@ -139,7 +140,7 @@ func differ(a, b []byte) (_, _ []byte) {
 
 // insertExtent rewrites the chunks that e, which lies in one region, meets.
 func (x *index) insertExtent(l LayerID, ino Ino, e extent) error {
-	chunks, err := x.chunks(l, ino, e.off, e.end())
+	chunks, _, err := x.chunks(l, ino, e.off, e.end(), math.MaxInt)
 	if err != nil {
 		return err
 	}
@@ -158,25 +159,6 @@ func (x *index) insertExtent(l LayerID, ino Ino, e extent) error {
 	grown := e.off >= es[len(es)-1].off
 	x.replaceChunks(l, ino, start, chunks, pack(es, grown))
 	return nil
-}
-
-// chunks returns the chunks that hold extents of [from, to), which lies in one
-// region. The first may begin before from.
-func (x *index) chunks(l LayerID, ino Ino, from, to uint64) ([]pair, error) {
-	first, err := x.floor(tableExtent, keyOfExtent(l, ino, regionOf(from)), keyOfExtent(l, ino, from))
-	if err != nil {
-		return nil, err
-	}
-	lo := from
-	if first.val != nil {
-		lo = keyTail(first.key)
-	}
-	var cs []pair
-	err = x.each(tableExtent, keyOfExtent(l, ino, lo), keyOfExtent(l, ino, to), func(p pair) bool {
-		cs = append(cs, p)
-		return true
-	})
-	return cs, err
 }
 
 // replaceChunks puts new chunks in the place of old ones. The first begins at
@@ -198,7 +180,6 @@ func (x *index) replaceChunks(l LayerID, ino Ino, start uint64, old []pair, chun
 	}
 	for _, c := range old {
 		x.setChunkLocked(c.key, nil, c.val)
-		x.moved++
 	}
 }
 
@@ -277,7 +258,7 @@ func (x *index) redo(f *frame, at loc) error {
 func (x *index) repointData(l LayerID, ino Ino, off, end uint64, to loc, lsn LSN, meant func(extent) bool) error {
 	for at := off; at < end; at = min(regionOf(at)+regionSize, end) {
 		limit := min(regionOf(at)+regionSize, end)
-		chunks, err := x.chunks(l, ino, at, limit)
+		chunks, _, err := x.chunks(l, ino, at, limit, math.MaxInt)
 		if err != nil {
 			return err
 		}

@@ -89,8 +89,7 @@ func (x *index) floorIn(c kvCursor, gen uint64, t table, lo, hi []byte) (pair, e
 		case !ok && k == nil:
 			return pair{}, nil
 		case !ok || k != nil && bytes.Compare(k, it.key) > 0:
-			v, lsn, err := openStored(nil, t, k, stored)
-			return pair{key: bytes.Clone(k), val: v, lsn: lsn}, err
+			return openPair(t, k, stored)
 		case it.val != nil:
 			return it, nil
 		}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // indexWorld is a history of frames, an index that follows it through
@@ -306,5 +307,44 @@ func TestIndexChunksStaySmallInTheDatabase(t *testing.T) {
 	}
 	if least := 3000 / chunkExtents; chunks < least || chunks > 4*least {
 		t.Errorf("3000 extents are in %d chunks", chunks)
+	}
+}
+
+// TestReadBehindChunksThatAreGone writes a region in no order, so that it has many chunks,
+// and then anew, in sequence, so that it has few: what lies in them is found behind where
+// the many were, whichever level of the index they are gone from.
+func TestReadBehindChunksThatAreGone(t *testing.T) {
+	const block, piece = 4 << 10, 128 << 10
+	for _, at := range []string{"never", "with the many", "between", "in the end"} {
+		s := mustCreate(t, t.TempDir(), Options{Manual: true})
+		checkpoint := func(when string) {
+			if when == at {
+				if err := s.Checkpoint(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(regionSize / block) {
+			mustAppend(t, s, func(b *Batch) { b.Data(MainLayer, 9, int64(i)*block, pattern(i, block)) })
+		}
+		checkpoint("with the many")
+		mustAppend(t, s, func(b *Batch) { b.Truncate(MainLayer, 9, 0) })
+		checkpoint("between")
+		for i := range regionSize/piece - 4 {
+			mustAppend(t, s, func(b *Batch) { b.Data(MainLayer, 9, int64(i)*piece, pattern(i, piece)) })
+		}
+		checkpoint("in the end")
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := range regionSize/piece - 4 {
+				mustRead(t, s, 9, int64(i)*piece, pattern(i, piece))
+			}
+		}()
+		select {
+		case <-done:
+		case <-time.After(time.Minute):
+			t.Fatalf("checkpoint %s: reading does not end", at)
+		}
 	}
 }

@@ -176,43 +176,28 @@ func (x *index) extents(l LayerID, ino Ino, off, n int64, fn func(extent) bool) 
 // extentPage returns the extents in [from, upTo), as of one moment, where upTo
 // is to or as far as a page reaches.
 func (x *index) extentPage(l LayerID, ino Ino, from, to uint64) (es []extent, upTo uint64, err error) {
-	for {
-		moved := x.movedNow()
-		// The chunk that holds from may begin before it, in the same region.
-		first, err := x.floor(tableExtent, keyOfExtent(l, ino, regionOf(from)), keyOfExtent(l, ino, from))
-		if err != nil {
-			return nil, 0, err
-		}
-		lo := keyOfExtent(l, ino, from)
-		if first.val != nil {
-			lo = first.key
-		}
-		ps, next, err := x.page(tableExtent, lo, keyOfExtent(l, ino, to), pageFirst)
-		if err != nil {
-			return nil, 0, err
-		}
-		upTo = to
-		if next != nil {
-			upTo = min(to, keyTail(next))
-		}
-		if x.movedNow() != moved || upTo <= from {
-			continue // the chunks were packed anew between the two looks
-		}
-		for _, p := range ps {
-			for i := range chunkLen(p.val) {
-				if e, ok := chunkAt(p.val, i).clip(from, upTo); ok {
-					es = append(es, e)
-				}
+	ps, next, err := x.chunks(l, ino, from, to, pageFirst)
+	if err != nil {
+		return nil, 0, err
+	}
+	if upTo = to; next != nil {
+		upTo = min(to, keyTail(next))
+	}
+	for _, p := range ps {
+		for i := range chunkLen(p.val) {
+			if e, ok := chunkAt(p.val, i).clip(from, upTo); ok {
+				es = append(es, e)
 			}
 		}
-		return es, upTo, nil
 	}
+	return es, upTo, nil
 }
 
-func (x *index) movedNow() uint64 {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	return x.moved
+// chunks returns, as of one moment, chunks that hold extents of [from, to), about n of
+// those that begin behind from, and the key of the next, nil if these are all. The first
+// may begin before from, in the same region.
+func (x *index) chunks(l LayerID, ino Ino, from, to uint64, n int) (ps []pair, next []byte, err error) {
+	return x.around(tableExtent, keyOfExtent(l, ino, regionOf(from)), keyOfExtent(l, ino, from), keyOfExtent(l, ino, to), n)
 }
 
 // digest returns a hash of all that the index holds, but not where in the log

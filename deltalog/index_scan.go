@@ -3,6 +3,7 @@ package deltalog
 import (
 	"bytes"
 	"errors"
+	"slices"
 )
 
 // pair is a key with its value, without trailer. Neither may be changed.
@@ -69,42 +70,49 @@ func (x *index) tryPage(t table, from, to []byte, n int) ([]pair, []byte, error)
 	recent, recentNext := x.mem.page(nil, t, from, to, n)
 	frozen := x.frozen
 	x.mu.RUnlock()
-	ps, next := shadow(recent, recentNext, old, oldNext, 0)
 	if frozen != nil {
 		mid, midNext := frozen.page(nil, t, from, to, n)
-		mid, midNext = shadow(mid, midNext, old, oldNext, 0)
-		ps, next = shadow(recent, recentNext, mid, midNext, 0)
+		old, oldNext = shadow(mid, midNext, old, oldNext, 0)
 	}
-	there := ps[:0]
-	for _, p := range ps {
-		if p.val != nil {
-			there = append(there, p)
-		}
-	}
-	return there, next, nil
+	ps, next := shadow(recent, recentNext, old, oldNext, 0)
+	return there(ps), next, nil
+}
+
+// there removes the pairs that are gone.
+func there(ps []pair) []pair {
+	return slices.DeleteFunc(ps, func(p pair) bool { return p.val == nil })
 }
 
 // storedPage reads a page of the database and verifies it.
 func (x *index) storedPage(t table, from, to []byte, n int) (ps []pair, next []byte, err error) {
 	err = x.db.view(func(tx kvTx) error {
 		c := tx.cursor(t)
-		for k, stored := c.seek(from); k != nil; k, stored = c.next() {
-			if to != nil && bytes.Compare(k, to) >= 0 {
-				break
-			}
-			if len(ps) == n {
-				next = bytes.Clone(k)
-				break
-			}
-			v, lsn, err := openStored(nil, t, k, stored)
-			if err != nil {
-				return err
-			}
-			ps = append(ps, pair{key: bytes.Clone(k), val: v, lsn: lsn})
-		}
-		return nil
+		k, stored := c.seek(from)
+		ps, next, err = pageAt(c, k, stored, t, to, n)
+		return err
 	})
 	return ps, next, err
+}
+
+// pageAt reads the page that begins with the pair that the cursor is at.
+func pageAt(c kvCursor, k, stored []byte, t table, to []byte, n int) (ps []pair, next []byte, err error) {
+	for ; k != nil && (to == nil || bytes.Compare(k, to) < 0); k, stored = c.next() {
+		if len(ps) == n {
+			return ps, bytes.Clone(k), nil
+		}
+		p, err := openPair(t, k, stored)
+		if err != nil {
+			return nil, nil, err
+		}
+		ps = append(ps, p)
+	}
+	return ps, nil, nil
+}
+
+// openPair verifies and copies a stored pair.
+func openPair(t table, k, stored []byte) (pair, error) {
+	v, lsn, err := openStored(nil, t, k, stored)
+	return pair{key: bytes.Clone(k), val: v, lsn: lsn}, err
 }
 
 // shadow merges two pages that begin at the same key; where both have a key,
