@@ -216,7 +216,10 @@ func (o *Options) measure(ctx context.Context, r *Row, ts []*target) (Result, er
 	res := Result{Name: r.Name, What: r.What, Unit: r.Unit, InFlight: r.InFlight}
 	samples, errs := make([][]Sample, len(ts)), make([]error, len(ts))
 	rounds := o.Rounds
-	if r.once {
+	switch {
+	case r.once && r.Unit == Millis: // one operation a round
+		rounds = Fresh
+	case r.once:
 		rounds = min(rounds, Fresh)
 	}
 	for round := range rounds {

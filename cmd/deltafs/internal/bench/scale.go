@@ -198,10 +198,8 @@ func (s *session) scaleTree(files int) ([]Point, error) {
 		return nil, err
 	}
 	began := time.Now()
-	for _, d := range dirs {
-		if got, err := s.walk(d); err != nil || got != perDir {
-			return nil, errors.Join(err, fmt.Errorf("%d entries of %d", got, perDir))
-		}
+	if err := s.walkAll(dirs); err != nil {
+		return nil, err
 	}
 	walk := time.Since(began)
 	for i := range 100 {
@@ -214,6 +212,16 @@ func (s *session) scaleTree(files int) ([]Point, error) {
 		}
 	}
 	return append(looks, Point{"walk of a tree, for each file", files, walk / time.Duration(files)}), nil
+}
+
+// walkAll lists the directories of the tree.
+func (s *session) walkAll(dirs [][]byte) error {
+	for _, d := range dirs {
+		if got, err := s.walk(d); err != nil || got != perDir {
+			return errors.Join(err, fmt.Errorf("%d entries of %d", got, perDir))
+		}
+	}
+	return nil
 }
 
 // walk lists a directory in whole and returns how many entries it has.
@@ -307,8 +315,9 @@ func (s *session) scaleExtents(extents int) ([]Point, error) {
 	return ps, nil
 }
 
-// WriteLong writes so many MiB in sequence to a new file of an export, and commits them.
-func WriteLong(ctx context.Context, at string, mibs int) error {
+// WalkAndWrite lists the tree of so many files that PrepareScale has made, all of it, and
+// then writes so many MiB in sequence to a new file of the export, and commits them.
+func WalkAndWrite(ctx context.Context, at string, files, mibs int) error {
 	addr, export, ok := Remote(at)
 	if !ok {
 		return fmt.Errorf("%s is not HOST:PORT:/EXPORT", at)
@@ -318,7 +327,18 @@ func WriteLong(ctx context.Context, at string, mibs int) error {
 		return err
 	}
 	defer cl.close()
-	s := &session{client: cl, ctx: ctx, own: cl.root}
+	s := &session{client: cl, ctx: ctx, dir: cl.root, own: cl.root}
+	root, err := s.prepared(scaleTree)
+	if err != nil {
+		return err
+	}
+	dirs, err := s.handles(root, files/perDir)
+	if err != nil {
+		return err
+	}
+	if err := s.walkAll(dirs); err != nil {
+		return err
+	}
 	h, err := s.make("long")
 	if err != nil {
 		return err

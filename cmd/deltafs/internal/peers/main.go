@@ -119,7 +119,7 @@ func (p *peers) start() error {
 			return err
 		}
 	}
-	if err := p.startDeltaFS(); err != nil {
+	if err := p.startDeltaFS("delta"); err != nil {
 		return fmt.Errorf("deltafs: %w", err)
 	}
 	for _, s := range []struct {

@@ -62,14 +62,15 @@ func (p *peers) serve(t bench.Target, export, program string, args func(addr str
 	return nil
 }
 
-func (p *peers) startDeltaFS() error {
+// startDeltaFS serves the base with a new delta of this name.
+func (p *peers) startDeltaFS(delta string) error {
 	v, err := exec.Command(p.deltafs, "version").Output()
 	if err != nil {
 		return err
 	}
 	p.versions = append(p.versions, firstLine(v))
 	return p.serve(bench.Target{Name: "deltafs"}, "/", p.deltafs, func(addr string) []string {
-		return []string{"serve", "--base", p.path("base"), "--delta", p.path("delta"), "--listen", addr, "--limit", "16GiB", "--trust-loopback"}
+		return []string{"serve", "--base", p.path("base"), "--delta", p.path(delta), "--listen", addr, "--limit", "16GiB", "--trust-loopback"}
 	})
 }
 
