@@ -83,7 +83,7 @@ What is written goes to a directory of its own there, which is removed in the en
 	f.DurationVar(&o.For, "for", time.Second, "how long rows are measured that have no size, each round")
 	f.IntVar(&o.Conns, "connections", 4, "connections to each server")
 	f.StringVar(&size, "size", "full", "full, or small: a hundredth, for a try")
-	f.StringVar(&touch, "touch-memory", "", "touch and release so much memory before each sample of large writes")
+	f.StringVar(&touch, "touch-memory", "", "touch and release so much memory before each sample of write-1m and write-4k")
 	f.StringVar(&prepare, "prepare", "", "only make the files that the load needs, below this directory")
 	f.BoolVar(&list, "list", false, "only list what can be measured")
 	f.BoolVarP(&verbose, "verbose", "v", false, "say on standard error what is being measured")

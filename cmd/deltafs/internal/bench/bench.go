@@ -232,7 +232,7 @@ func (o *Options) measure(ctx context.Context, r *Row, ts []*target) (Result, er
 			if err := ctx.Err(); err != nil {
 				return res, err
 			}
-			if r.Name == "write-1m" {
+			if r.Name == "write-1m" || r.Name == "write-4k" {
 				touch(o.Touch)
 			}
 			if r.Synced {

@@ -54,7 +54,7 @@ func run(args []string) (err error) {
 	dir := f.String("dir", "", "work below this directory (default a temporary one)")
 	rounds := f.Int("rounds", 5, "rounds; the medians are shown")
 	table := f.String("table", "", "write the table into this file, between its marks, too")
-	touch := f.Int64("touch", 3<<30, "bytes of memory that are touched before each sample of large writes")
+	touch := f.Int64("touch", 3<<30, "bytes of memory that are touched before each sample of write-1m and write-4k")
 	f.Var(&rows, "row", "measure only this; may be given again")
 	if err := f.Parse(args); err != nil {
 		return err
