@@ -185,7 +185,11 @@ func (x *index) extentPage(l LayerID, ino Ino, from, to uint64) (es []extent, up
 	}
 	for _, p := range ps {
 		for i := range chunkLen(p.val) {
-			if e, ok := chunkAt(p.val, i).clip(from, upTo); ok {
+			e := chunkAt(p.val, i)
+			if e.off >= upTo {
+				break
+			}
+			if e, ok := e.clip(from, upTo); ok {
 				es = append(es, e)
 			}
 		}
