@@ -240,11 +240,51 @@ func killer(n int) func(string) error {
 // says, all the time; in the end the base is what the merged tree was.
 func TestCommitHistories(t *testing.T) { commitHistories(t, 200) }
 
-// TestCommitTakenAlong is a history in which a commit of some paths is killed when it has made, by a hidden
-// name, what it had to take along, and that is not needed any more when it goes on.
+// TestCommitTakenAlong is histories in which what a commit of some paths has to take along went wrong: it was
+// killed when it had made that, by a hidden name, and it was not needed any more when it went on; and a directory
+// was moved below one that had been below it.
 func TestCommitTakenAlong(t *testing.T) {
-	setFlag(t, "rapid.seed", "402300015")
-	commitHistories(t, 1)
+	for _, seed := range []string{"402300015", "1000604095"} {
+		t.Run(seed, func(t *testing.T) {
+			setFlag(t, "rapid.seed", seed)
+			commitHistories(t, 1)
+		})
+	}
+}
+
+// TestCommitIntoItself commits a directory that has been moved into what was moved out of it, and not
+// more by name: the other goes along, and goes first.
+func TestCommitIntoItself(t *testing.T) {
+	for name, c := range map[string]struct {
+		ours  []step
+		paths []string
+	}{
+		"by the new name":        {[]step{rename("d/sub", "s"), rename("d", "s/d")}, []string{"s/d"}},
+		"by the old name":        {[]step{rename("d/sub", "s"), rename("d", "s/d")}, []string{"d"}},
+		"into a new directory":   {[]step{rename("d/sub", "s"), mkdir("s/new"), rename("d", "s/new/d")}, []string{"d"}},
+		"by way of two":          {[]step{mkdir("m"), rename("d/sub", "m/s"), rename("e", "m/s/e"), rename("d", "m/s/e/d")}, []string{"d"}},
+		"and something below it": {[]step{rename("d/sub", "s"), rename("d", "s/d"), write("s/d/f", "ours")}, []string{"s/d/f"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := t.TempDir()
+			populate(t, base)
+			r := openOver(t, base, t.TempDir()+"/s", smallSegment)
+			defer r.close()
+			for _, s := range c.ours {
+				s(t, r)
+			}
+			want := portraitOf(t, r.Tree)
+			w := writer(t, base)
+			for _, paths := range [][]string{c.paths, nil} {
+				done, err := r.Commit(CommitOptions{Base: w, Paths: paths})
+				if err != nil || len(done.Conflicts)+len(done.Kept) > 0 {
+					t.Fatalf("commit of %q: %v, %+v", paths, err, done)
+				}
+				compareTrees(t, "the merged tree after a commit", portraitOf(t, r.Tree), want)
+			}
+			compareTrees(t, "the base in the end", portrait(t, base), want)
+		})
+	}
 }
 
 func commitHistories(t *testing.T, n int) {

@@ -146,6 +146,8 @@ func (p *plan) choose(paths []string, ignore func(string) bool) {
 			p.chooseInode(ino)
 		}
 	}
+	for !p.undo && p.chooseWay() {
+	}
 	if len(paths) == 0 {
 		return
 	}
@@ -181,6 +183,39 @@ func (p *plan) chooseEntry(at place) {
 		return
 	}
 	p.chooseObject(h) // it has to go somewhere
+}
+
+// chooseWay chooses what directories cannot be moved without: where one is to go may be below
+// it in the base, as long as what was moved out of it is. It tells whether there was something.
+func (p *plan) chooseWay() bool {
+	n := len(p.entries)
+	for at := range p.entries {
+		e := p.changes.entries[at]
+		if e.Whiteout || e.Type != TypeDir || p.holder[at] == e.Ino || !p.t.inBase(e.Ino) {
+			continue
+		}
+		var way []Ino
+		dir := at.parent
+		for dir != RootIno && dir != e.Ino && len(way) < maxDepth {
+			way = append(way, dir)
+			up, ok := place{}, false
+			if !p.t.inBase(dir) || slices.ContainsFunc(p.names[dir], func(at place) bool { return p.entries[at] }) {
+				up, ok = p.mergedPlace(dir)
+			}
+			if !ok {
+				if up, ok = p.t.lowerPlaceIf(dir); !ok {
+					break
+				}
+			}
+			dir = up.parent
+		}
+		if dir == e.Ino { // a circle: whatever has moved on the way does so first
+			for _, ino := range way {
+				p.chooseObject(ino)
+			}
+		}
+	}
+	return len(p.entries) > n
 }
 
 // chooseObject chooses all names of an object, new ones and old ones.
