@@ -86,8 +86,9 @@
 //
 // Paths can be committed, or discarded, by themselves: a plan takes along what they cannot do without
 // (commit_plan.go): the new directories that they are in, all names of what they name, what has their
-// place in the base, and where a directory goes below one that is below it there, that one. An object whose fingerprint is not what it was when it was changed first is a
-// conflict, and is left alone unless the caller says otherwise.
+// place in the base, and where a directory goes below one that is below it there, that one. An
+// object whose fingerprint is not what it was when it was changed first is a conflict, and is left
+// alone unless the caller says otherwise.
 //
 // # Atomicity and durability
 //

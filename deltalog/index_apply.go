@@ -194,18 +194,10 @@ func (x *index) setChunkLocked(key []byte, es []extent, old []byte) {
 
 // cutFile ends a file's extents at length.
 func (x *index) cutFile(l LayerID, ino Ino, length uint64, lsn LSN) error {
-	lo := length
-	if lo > maxFile || plantNoTruncate {
+	if length > maxFile || plantNoTruncate {
 		return nil
 	}
-	first, err := x.floor(tableExtent, keyOfExtent(l, ino, regionOf(lo)), keyOfExtent(l, ino, lo))
-	if err != nil {
-		return err
-	}
-	if first.val != nil {
-		lo = keyTail(first.key)
-	}
-	return x.each(tableExtent, keyOfExtent(l, ino, lo), prefixEnd(keyOfIno(l, ino)), func(p pair) bool {
+	cutChunk := func(p pair) bool {
 		es := appendChunk(nil, p.val)
 		left := cut(make([]extent, 0, len(es)), es, length, lsn)
 		if !slices.Equal(left, es) {
@@ -214,7 +206,15 @@ func (x *index) cutFile(l LayerID, ino Ino, length uint64, lsn LSN) error {
 			x.mu.Unlock()
 		}
 		return true
-	})
+	}
+	ps, next, err := x.chunks(l, ino, length, math.MaxUint64, pageFirst)
+	if err != nil {
+		return err
+	}
+	for _, p := range ps {
+		cutChunk(p)
+	}
+	return x.each(tableExtent, next, prefixEnd(keyOfIno(l, ino)), cutChunk)
 }
 
 // relocate moves the pointer of a record from one frame to a copy of it, if the

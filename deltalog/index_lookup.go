@@ -55,48 +55,6 @@ func (x *index) still(gen uint64) bool {
 	return x.gen == gen
 }
 
-// floor returns the last pair in [lo, hi]. A nil value: there is none.
-func (x *index) floor(t table, lo, hi []byte) (pair, error) {
-	for {
-		x.mu.RLock()
-		gen := x.gen
-		x.mu.RUnlock()
-		var p pair
-		err := x.db.view(func(tx kvTx) (err error) {
-			p, err = x.floorIn(tx.cursor(t), gen, t, lo, hi)
-			return err
-		})
-		if !errors.Is(err, errMoved) {
-			return p, err
-		}
-	}
-}
-
-// floorIn steps down over keys that are gone.
-func (x *index) floorIn(c kvCursor, gen uint64, t table, lo, hi []byte) (pair, error) {
-	for {
-		k, stored := c.floor(hi)
-		if k != nil && bytes.Compare(k, lo) < 0 {
-			k = nil
-		}
-		x.mu.RLock()
-		moved := x.gen != gen
-		it, ok := x.recentFloorLocked(t, lo, hi)
-		x.mu.RUnlock()
-		switch {
-		case moved:
-			return pair{}, errMoved
-		case !ok && k == nil:
-			return pair{}, nil
-		case !ok || k != nil && bytes.Compare(k, it.key) > 0:
-			return openPair(t, k, stored)
-		case it.val != nil:
-			return it, nil
-		}
-		hi = keyBefore(it.key)
-	}
-}
-
 // recentFloorLocked returns the last item of the memtables in [lo, hi], gone or not.
 func (x *index) recentFloorLocked(t table, lo, hi []byte) (item, bool) {
 	it, ok := x.mem.floor(t, lo, hi)

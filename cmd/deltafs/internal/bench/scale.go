@@ -285,7 +285,7 @@ func (s *session) scaleExtents(extents int) ([]Point, error) {
 	if err != nil {
 		return nil, err
 	}
-	touch(int64(extents) * 8 * kib) // what is written, and as much again
+	touch(int64(extents) * 4 * kib) // what is written
 	order := rand.Perm(extents)
 	place := func(i int) int64 { return int64(order[i%extents]) * 8 * kib }
 	if _, err := s.run(s.ctx, 32, extents, 0, write(h, 4*kib, wire.Unstable, place, original)); err != nil {
