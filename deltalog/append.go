@@ -22,7 +22,8 @@ type head struct {
 	off    int64    // where the next batch begins
 	chain  uint32
 	lsn    LSN   // of the last batch
-	zeroed int64 // up to where blocks of the file are known to be on the disk: see zeroAheadLocked
+	zeroed int64 // up to where zeros were written ahead
+	reused bool  // seg is a file that was part of the log before: all its blocks are on the disk
 	closed bool  // nothing more goes into seg
 	covers bool  // the last batch covers the tail: see logBatch.covers
 	inos   map[sealKey]LSN
@@ -48,7 +49,7 @@ func (h *head) note(f *frame) {
 
 // begun resets what belongs to one segment.
 func (h *head) begun(seg *segment) {
-	h.seg, h.off, h.zeroed, h.closed = seg, segHeaderSize, 0, false
+	h.seg, h.off, h.zeroed, h.reused, h.closed = seg, segHeaderSize, 0, false, false
 	if h.inos == nil {
 		h.inos = map[sealKey]LSN{}
 	}
@@ -182,7 +183,7 @@ func (s *Store) appendLocked(b *Batch, reserve int64) (LSN, error) {
 	}
 	h.off += int64(b.space())
 	s.sync.appended(s.segs, h.seg, h.lsn, b.space())
-	s.zeroAheadLocked()
+	s.zeroAheadLocked(b.space())
 	return h.lsn, nil
 }
 
@@ -279,9 +280,7 @@ func (s *Store) rotateLocked() error {
 	if err := s.beginLocked(hdr); err != nil {
 		return err
 	}
-	if reused {
-		s.head.zeroed = s.segs.size
-	}
+	s.head.reused = reused
 	s.work.rotated()
 	return nil
 }
@@ -388,22 +387,44 @@ func (s *Store) beginLocked(hdr segHeader) error {
 const (
 	zeroStep   = 512 << 10
 	zeroMargin = 128 << 10
+
+	pagesStep   = int64(len(zeroPages))
+	pagesMargin = smallBatch
+)
+
+const (
+	smallBatch = 16 << 10 // bytes of a batch that is small
+	longStream = 1 << 20  // bytes that are unsynced where zeros ahead that nobody needed are few beside
 )
 
 var zeroPages [64 << 10]byte
 
-// zeroAheadLocked writes zeros where the head will be soon, if it is written to and
-// synced by small pieces: to sync blocks that were written before takes half as long,
-// for the file system has nothing to note of them. A large piece is written once.
-func (s *Store) zeroAheadLocked() {
+// zeroAheadLocked writes zeros where the head will be soon, if it is written to by small
+// pieces, of which the last had n bytes.
+//
+// Where these are synced one by one: to sync blocks that were written before takes half as
+// long, for the file system has nothing to note of them. Where many come before a sync: pages
+// that the system has whole, and many of them at once, cost less than to have each made, and
+// filled up, for the part of it that is written first; and if the file was part of the log
+// before, that would be read from the disk. A large piece is written once.
+func (s *Store) zeroAheadLocked(n int) {
 	h := &s.head
-	if h.closed || h.zeroed >= s.segs.size || h.off+min(zeroMargin, s.segs.size/16) <= h.zeroed || !s.sync.bySmall() {
+	var step, margin int64
+	switch {
+	case h.closed:
+		return
+	case s.sync.bySmall() && !h.reused:
+		step, margin = min(zeroStep, s.segs.size/8), min(zeroMargin, s.segs.size/16)
+	case n <= smallBatch && s.sync.unsynced.Load() >= min(longStream, s.segs.size/8):
+		step, margin = min(pagesStep, s.segs.size/8), min(pagesMargin, s.segs.size/16)
+	}
+	if step == 0 || h.off+margin <= h.zeroed {
 		return
 	}
 	from := max(h.zeroed, (h.off+4095)&^4095) // whole pages
-	n := min(min(zeroStep, s.segs.size/8), s.segs.size-from)
+	to := min(from+step-from%step, s.segs.size)
 	h.zeroed = s.segs.size
-	for to := from + n; from < to; {
+	for from < to {
 		part := min(to-from, int64(len(zeroPages)))
 		if _, err := h.seg.f.WriteAt(zeroPages[:part], from); err != nil {
 			return // whoever writes there will see; no zeros are tried in this segment again

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"deltafs/deltalog/disk"
 )
 
 // cleanRig is a store of small segments, and what its files should hold.
@@ -389,6 +391,78 @@ func rotatedMeanwhile() error {
 	return failed
 }
 
+// listBehindEnd has a cold segment freed since all in it was overwritten, and the machine
+// die before anything of that is durable: what overwrites is torn, and the list without
+// the segment, in the next one, is whole. What was durable is there.
+func listBehindEnd() error {
+	s, dir, err := manualStore()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	defer s.Close()
+	const size = 9000
+	ino := s.NewIno()
+	write := func(first, n int, fill byte) error {
+		for i := first; i < first+n; i++ {
+			var b Batch
+			b.Data(MainLayer, ino, int64(i)*size, bytes.Repeat([]byte{fill}, size))
+			if _, err := s.Append(&b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := errors.Join(write(0, 40, 'a'), cleanHot(s), s.Sync(s.LastLSN())); err != nil {
+		return err
+	}
+	want, err := s.x.digest()
+	if err != nil {
+		return err
+	}
+	seg, off := s.head.seg.id, s.head.off
+	if err := write(0, 40, 'b'); err != nil {
+		return err
+	}
+	if s.head.seg.id == seg {
+		return errors.New("there is nothing behind the segment that will be torn")
+	}
+	var failed error
+	image := filepath.Join(dir, "image")
+	s.cleaner.listed = func() {
+		s.cleaner.listed = nil
+		if failed = errors.Join(filler(s, s.NewIno()), os.CopyFS(image, os.DirFS(s.dir)), removeBolt(image)); failed != nil {
+			return
+		}
+		f, err := disk.OS(image).Open(segName(seg), true)
+		if err != nil {
+			failed = err
+			return
+		}
+		_, err = f.WriteAt(zeros[:frameHeaderSize], off)
+		failed = errors.Join(err, f.Close())
+	}
+	v, ok := s.pick(nil, func(v victim) bool { return v.cold && v.live == 0 })
+	if !ok {
+		return errors.New("no cold segment is dead")
+	}
+	if _, err := s.cleanOne(v, nil); err != nil || failed != nil {
+		return errors.Join(err, failed)
+	}
+	c, err := Open(image, Options{Manual: true})
+	if err != nil {
+		return err
+	}
+	got, err := c.x.digest()
+	if err := errors.Join(err, c.checkPlaces(), c.Close()); err != nil {
+		return err
+	}
+	if got != want {
+		return errors.New("what was durable is not what is found")
+	}
+	return nil
+}
+
 // sameAfterKill opens what a killed process has left, and compares.
 func sameAfterKill(s *Store, image string) error {
 	want, err := s.x.digest()
@@ -420,6 +494,75 @@ func sameAfterKill(s *Store, image string) error {
 
 func TestRotatedMeanwhile(t *testing.T) {
 	if err := rotatedMeanwhile(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestListBehindEnd(t *testing.T) {
+	if err := listBehindEnd(); err != nil {
+		t.Error(err)
+	}
+}
+
+// watchedFS is told before the file of a segment gets another name, or is removed.
+type watchedFS struct {
+	disk.FS
+	told *func()
+}
+
+func (d watchedFS) Rename(from, to string) error {
+	if filepath.Ext(from) == ".seg" { // and not one that is being made
+		(*d.told)()
+	}
+	return d.FS.Rename(from, to)
+}
+
+func (d watchedFS) Remove(name string) error {
+	(*d.told)()
+	return d.FS.Remove(name)
+}
+
+// trimmedFirst fills segments, of which nothing is live soon: before their files become
+// something else it is durable that the log does without them.
+func trimmedFirst() error {
+	dir, err := os.MkdirTemp("", "deltalog")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	told := func() {}
+	s, err := Create(filepath.Join(dir, "store"), Options{Manual: true, SegmentSize: minSegment, FS: watchedFS{disk.OS(filepath.Join(dir, "store")), &told}})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	early, reused := 0, 0
+	for range 5 {
+		told = func() {}
+		if err := filler(s, 9); err != nil {
+			return err
+		}
+		told = func() { // nothing but the trim is appended now
+			if reused++; s.SyncedLSN() < s.LastLSN() {
+				early++
+			}
+		}
+		if err := errors.Join(s.Checkpoint(), s.segs.stock()); err != nil {
+			return err
+		}
+	}
+	told = func() {}
+	switch {
+	case reused < 5:
+		return fmt.Errorf("only %d segments were freed", reused)
+	case early > 0:
+		return fmt.Errorf("%d of %d segments became something else before it was durable that they were trimmed", early, reused)
+	}
+	return nil
+}
+
+func TestTrimmedFirst(t *testing.T) {
+	if err := trimmedFirst(); err != nil {
 		t.Error(err)
 	}
 }

@@ -163,7 +163,7 @@ func (r *recovery) redo() error {
 // torn, and those behind it whole, so long as nothing says that all of it was synced.
 func logEnd(d disk.FS, c *chain) (end int, err error) {
 	end = len(c.hdrs) - 1
-	for i := end; i > 0 && !plantBehindEnd; i-- {
+	for i := end; i >= 0 && !plantBehindEnd; i-- {
 		f, err := d.Open(segName(c.hdrs[i].id), false)
 		if err != nil {
 			return 0, err
