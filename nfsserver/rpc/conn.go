@@ -45,6 +45,7 @@ type Conn struct {
 	taken           int64          // of the reader: calls that it has carried out itself
 	company         int            // of the reader: so many calls more that wait get goroutines of their own; see alone
 	unsure          bool           // of the reader: it is to look around
+	linger          lingering      // of the reader
 	readBy, writeBy armed
 
 	mu        sync.Mutex
@@ -208,6 +209,7 @@ func (c *Conn) wait() error {
 		if err := c.readWithin(c.s.o.Idle); err != nil {
 			return err
 		}
+		c.expect()
 		if _, err := c.r.Peek(1); err != nil {
 			return err
 		}

@@ -28,6 +28,8 @@ type directConn struct {
 	outNow func(fd uintptr) bool
 	// peek is what hasMore reads into.
 	peek [1]byte
+	// again is of the next Read, if not nil: see linger.
+	again func() bool
 }
 
 // transfer is one read or write.
@@ -64,7 +66,7 @@ func direct(c net.Conn) net.Conn {
 		return c
 	}
 	d := &directConn{TCPConn: tcp, raw: raw}
-	d.in.do = func(fd uintptr) bool { return d.in.call(syscall.SYS_READ, fd) }
+	d.in.do = func(fd uintptr) bool { return d.in.call(syscall.SYS_READ, fd) || d.again != nil && d.look(fd) }
 	d.out.do = func(fd uintptr) bool {
 		for d.out.n < len(d.out.p) {
 			if !d.out.call(syscall.SYS_WRITE, fd) {
@@ -98,7 +100,7 @@ func (d *directConn) Read(p []byte) (int, error) {
 	t := &d.in
 	t.p, t.n, t.err = p, 0, 0
 	err := d.raw.Read(t.do)
-	t.p = nil
+	t.p, d.again = nil, nil
 	switch {
 	case err != nil:
 		return 0, err
@@ -139,6 +141,31 @@ func writeNow(c net.Conn, p []byte) int {
 	_ = d.raw.Write(d.outNow)
 	t.p = nil
 	return t.n
+}
+
+// lingers tells whether linger does anything.
+func lingers(c net.Conn) bool { return peeks(c) }
+
+// linger has the next Read, by the same goroutine, look for data until there are some, or more is
+// false; then it waits.
+func linger(c net.Conn, more func() bool) {
+	if d, ok := c.(*directConn); ok {
+		d.again = more
+	}
+}
+
+// look reads again and again.
+func (d *directConn) look(fd uintptr) bool {
+	const looks = 4 // for each look at the clock
+	more := d.again
+	for d.again = nil; more(); {
+		for range looks {
+			if d.in.call(syscall.SYS_READ, fd) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // peeks tells whether hasMore can tell.

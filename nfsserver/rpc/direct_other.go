@@ -21,3 +21,8 @@ func hasMore(net.Conn) bool { return false }
 func writesNow(net.Conn) bool { return false }
 
 func writeNow(net.Conn, []byte) int { return 0 }
+
+// lingers tells whether linger does anything.
+func lingers(net.Conn) bool { return false }
+
+func linger(net.Conn, func() bool) {}

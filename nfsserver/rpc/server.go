@@ -96,7 +96,7 @@ type Server struct {
 	later Deferrer // h, if it is one
 	o     Options
 	slots chan struct{} // one for each call on a goroutine, or to be answered later
-	stats struct{ calls, sent, writes, refused, handed atomic.Int64 }
+	stats struct{ calls, sent, writes, refused, handed, lingered atomic.Int64 }
 
 	slow     [Classes]atomic.Int32 // how many more calls of a class get a goroutine
 	fastest  atomic.Int64          // nanoseconds of the fastest call so far; 0: none was timed
