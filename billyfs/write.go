@@ -104,9 +104,10 @@ func (u *update) count(e *edit, off, n int64) error {
 	used := *e.used
 	used.data += uint64(n) - had
 	if low := int64(min(e.rec.LowerLen, math.MaxInt64)) - off; low > 0 {
-		low = min(low, n)
-		if had, err = u.held(e, off, low); err != nil {
-			return err
+		if low = min(low, n); low < n {
+			if had, err = u.held(e, off, low); err != nil {
+				return err
+			}
 		}
 		used.low += uint64(low) - had
 	}
