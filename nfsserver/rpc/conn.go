@@ -41,6 +41,7 @@ type Conn struct {
 	used            atomic.Int64   // when it was last heard of, in nanoseconds
 	busy            atomic.Int32   // calls that are carried out
 	turn            atomic.Int64   // number of the call that the reader carries out itself; 0: none; beingTaken
+	begins          atomic.Bool    // that call is one to be answered later, which has a slot
 	seen            int64          // of Server.watch: the turn that it met last
 	taken           int64          // of the reader: calls that it has carried out itself
 	company         int            // of the reader: so many calls more that wait get goroutines of their own; see alone

@@ -95,13 +95,14 @@ const beingTaken = -1
 
 // here carries a call out on the reader's goroutine, or begins it, if it may be answered
 // later. It is false if that took so long that another one has become the reader: what this one
-// did has had a slot of its own since.
+// did has had a slot of its own since. (What is begun has one from the beginning.)
 func (c *Conn) here(ctx context.Context, rec []byte, class int, begin bool) bool {
 	c.taken++
 	turn, began := c.taken, int64(0)
 	if sampled(turn) {
 		began = now()
 	}
+	c.begins.Store(begin)
 	c.turn.Store(turn)
 	c.s.watched()
 	if begin {
@@ -115,7 +116,11 @@ func (c *Conn) here(ctx context.Context, rec []byte, class int, begin bool) bool
 		}
 		c.s.late(class)
 		c.flush()
-		c.leave()
+		if begin {
+			c.calls.Done()
+		} else {
+			c.leave()
+		}
 		return false
 	}
 	if began != 0 {
@@ -152,20 +157,25 @@ func (c *Conn) timed(ctx context.Context, rec []byte, class int) {
 // takeOver lets another goroutine read on while the reader is in the call of that turn,
 // unless there are too many calls in flight.
 func (c *Conn) takeOver(turn int64) {
-	select {
-	case c.slots <- struct{}{}:
-	default:
-		return
-	}
-	select {
-	case c.s.slots <- struct{}{}:
-	default:
-		<-c.slots
-		return
+	slot := !c.begins.Load() // of this turn, or turn is over
+	if slot {
+		select {
+		case c.slots <- struct{}{}:
+		default:
+			return
+		}
+		select {
+		case c.s.slots <- struct{}{}:
+		default:
+			<-c.slots
+			return
+		}
 	}
 	if !c.turn.CompareAndSwap(turn, beingTaken) {
-		<-c.s.slots
-		<-c.slots
+		if slot {
+			<-c.s.slots
+			<-c.slots
+		}
 		return
 	}
 	// The reader does not come to wait for the calls now, nor to end this one, nor to what is its own.

@@ -3,6 +3,7 @@ package rpc
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"runtime"
 	"testing"
@@ -87,6 +88,36 @@ func TestLaterBounds(t *testing.T) {
 		r.e.release <- struct{}{}
 		r.want(c, []byte("w0"))
 	}
+}
+
+// TestLaterStays: where beginning a call takes long, the others are read, and it counts once.
+func TestLaterStays(t *testing.T) {
+	const calls = 3
+	r := newRig(t, Options{ConnCalls: 1 + calls})
+	c := r.dial()
+	r.company(c)
+	for i := range calls {
+		r.send(c, record(fmt.Appendf(nil, "S%d", i)))
+		select {
+		case <-r.e.blocked:
+		case <-time.After(patience):
+			t.Fatalf("call %d of %d is not begun", i+1, calls)
+		}
+		r.send(c, record([]byte("i"))) // somebody reads on
+		r.want(c, []byte("i"))
+	}
+	if n := r.Stats().InCalls; n != 1+calls {
+		t.Errorf("%d calls are under way, not %d", n, 1+calls)
+	}
+	for range 1 + calls {
+		r.e.release <- struct{}{}
+	}
+	p := make([]byte, (4+2)*(1+calls)) // in any order
+	if _, err := io.ReadFull(c, p); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("no call is under way", func() bool { return r.Stats().InCalls == 0 })
+	r.stop()
 }
 
 // TestLaterDeaf: a client that does not read holds up nobody who answers it, and gets all

@@ -39,18 +39,24 @@ const (
 	big      = 'b' // the reply is 1 MiB of the second byte
 	later    = 'l' // as parallel, or answered when the test says so
 	panicsL  = 'P' // as panics, where later may be answered later
+	staysL   = 'S' // as stays, there
 )
 
 func (e *echo) Begin(c *Conn, rec, reply []byte) ([]byte, bool, error) {
 	if rec[0] == panicsL {
 		panic("as it was told to")
 	}
+	if rec[0] == staysL {
+		e.blocked <- struct{}{}
+		<-e.release
+		return append(reply, rec...), false, nil
+	}
 	e.begun <- begun{c, rec, reply}
 	return nil, true, nil
 }
 
 func (e *echo) Class(rec []byte) int {
-	if len(rec) > 0 && (rec[0] == later || rec[0] == panicsL) {
+	if len(rec) > 0 && (rec[0] == later || rec[0] == panicsL || rec[0] == staysL) {
 		return Defers
 	}
 	if len(rec) > 0 && (rec[0] == inline || rec[0] == stays) {
