@@ -9,23 +9,28 @@ import (
 	"time"
 )
 
-// TestLinger: the next read looks for data as long as it is told to, and then waits for them.
-func TestLinger(t *testing.T) {
+// connected returns the two ends of a connection.
+func connected(t *testing.T) (peer, nc net.Conn) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	peer, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
+	if peer, err = net.Dial("tcp", l.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	defer peer.Close()
-	nc, err := l.Accept()
-	if err != nil {
+	t.Cleanup(func() { peer.Close() })
+	if nc, err = l.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
+	t.Cleanup(func() { nc.Close() })
+	return peer, nc
+}
+
+// TestLinger: the next read looks for data as long as it is told to, and then waits for them.
+func TestLinger(t *testing.T) {
+	peer, nc := connected(t)
 	c := direct(nc)
 	read := func(want string) {
 		t.Helper()
@@ -47,8 +52,11 @@ func TestLinger(t *testing.T) {
 		t.Errorf("it looked %d times", asked)
 	}
 	asked = 0
-	linger(c, func() bool { asked++; return false })
-	time.AfterFunc(10*time.Millisecond, func() { _, _ = peer.Write([]byte("late")) })
+	linger(c, func() bool { // there is nothing: this is what sends it, later
+		asked++
+		time.AfterFunc(10*time.Millisecond, func() { _, _ = peer.Write([]byte("late")) })
+		return false
+	})
 	if read("late"); asked != 1 {
 		t.Errorf("asked %d times whether to look on, after it was told not to", asked)
 	}
@@ -67,50 +75,51 @@ func TestLinger(t *testing.T) {
 	}
 }
 
-// TestWhoLingers: the reader looks for the next call of a client that has one in flight, and is
-// the only one, and seldom if that takes its time.
+// TestWhoLingers: the reader looks for the next call of a client that has one in flight, while
+// nothing else is going on, and not again for a while where it has looked in vain.
 func TestWhoLingers(t *testing.T) {
 	if runtime.GOMAXPROCS(0) < 2 {
 		t.Skip("there is one processor")
 	}
-	call := record([]byte{inline, 1})
-	one := func(r *rig, c net.Conn) {
-		r.send(c, call)
-		r.want(c, []byte{inline, 1})
-	}
-	for _, w := range []struct {
-		what        string
-		do          func(r *rig, a, b net.Conn)
-		least, most int64
-	}{
-		{"one call at a time", func(r *rig, a, _ net.Conn) {
-			for range 100 {
-				one(r, a)
-			}
-		}, 1, 100},
-		{"one call at a time, after a pause", func(r *rig, a, _ net.Conn) {
-			for range 3 * inDoubt {
-				one(r, a)
-				time.Sleep(2 * time.Millisecond)
-			}
-		}, 1, 4},
-		{"two calls at a time", func(r *rig, a, _ net.Conn) {
-			for range 100 {
-				r.send(a, append(append([]byte(nil), call...), call...))
-				r.want(a, []byte{inline, 1})
-				r.want(a, []byte{inline, 1})
-			}
-		}, 0, 0},
-		{"two clients in turns", func(r *rig, a, b net.Conn) {
-			for range 100 {
-				one(r, a)
-				one(r, b)
-			}
-		}, 0, 2},
-	} {
-		r := newRig(t, Options{})
-		if w.do(r, r.dial(), r.dial()); r.stats.lingered.Load() < w.least || r.stats.lingered.Load() > w.most {
-			t.Errorf("%s: the reader looked %d times, not %d to %d", w.what, r.stats.lingered.Load(), w.least, w.most)
+	_, nc := connected(t)
+	s := New(&echo{}, Options{})
+	c := s.newConn(nc, nil)
+	looks := func(want bool, calls int64, what string) {
+		t.Helper()
+		before := s.stats.lingered.Load()
+		s.stats.calls.Add(calls)
+		if c.expect(); (s.stats.lingered.Load() > before) != want {
+			t.Errorf("%s: the reader looks: %t", what, !want)
 		}
 	}
+	goesOn := func(want bool, what string) {
+		t.Helper()
+		if c.goesOn() != want {
+			t.Errorf("%s: the reader goes on: %t", what, !want)
+		}
+	}
+	inVain := func() {
+		t.Helper()
+		for range inDoubt {
+			looks(false, 1, "it has looked in vain")
+		}
+		looks(true, 1, "after a while")
+	}
+	looks(false, 0, "no call yet")
+	looks(true, 1, "one call")
+	looks(false, 2, "two calls, whosever")
+	s.slots <- struct{}{}
+	looks(false, 1, "a call is being carried out")
+	<-s.slots
+	looks(true, 1, "one call again")
+	c.linger.since = now() + int64(time.Minute)
+	goesOn(true, "nothing has happened")
+	c.linger.since = now() - lingerMost
+	goesOn(false, "it took too long")
+	inVain()
+	c.linger.since = now() + int64(time.Minute)
+	s.stats.calls.Add(1)
+	goesOn(false, "there is another client")
+	looks(false, 1, "two calls since")
+	inVain()
 }
