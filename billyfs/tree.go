@@ -94,8 +94,14 @@ func (t *Tree) Root() Ino { return t.base.Root() }
 func (t *Tree) View() uint64 { return t.view }
 
 // Sync returns when all changes up to lsn survive the machine's death.
-func (t *Tree) Sync(lsn LSN) error {
-	if err := t.store.Sync(lsn); err != nil {
+func (t *Tree) Sync(lsn LSN) error { return synced(t.store.Sync(lsn)) }
+
+// SyncAlone is Sync for callers who know of nothing else that goes on in the process, which need
+// not be so: it may be done earlier.
+func (t *Tree) SyncAlone(lsn LSN) error { return synced(t.store.SyncAlone(lsn)) }
+
+func synced(err error) error {
+	if err != nil {
 		return &Error{Op: "sync", Path: "store", Kind: storeKind(err), Err: err}
 	}
 	return nil

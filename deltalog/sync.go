@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"deltafs/deltalog/disk"
 )
 
 // maxUnsynced is how many bytes of log may be appended and not synced.
@@ -87,7 +89,13 @@ func (s *Store) SyncedLSN() LSN { return LSN(s.sync.syncedLSN.Load()) }
 
 // Sync returns when all batches up to lsn survive the machine's death. On a
 // store that has stopped after a failure it always fails.
-func (s *Store) Sync(lsn LSN) error {
+func (s *Store) Sync(lsn LSN) error { return s.syncTo(lsn, false) }
+
+// SyncAlone is [Store.Sync] for callers who know of nothing else that goes on in the process,
+// which need not be so: see [disk.SyncAlone].
+func (s *Store) SyncAlone(lsn LSN) error { return s.syncTo(lsn, true) }
+
+func (s *Store) syncTo(lsn LSN, alone bool) error {
 	if plantAckEarly && lsn > 0 {
 		lsn--
 	}
@@ -109,7 +117,7 @@ func (s *Store) Sync(lsn LSN) error {
 			g.done.Wait()
 			continue
 		}
-		g.leadLocked(s.segs)
+		g.leadLocked(s.segs, alone)
 	}
 	return nil
 }
@@ -152,7 +160,7 @@ func (s *Store) tell() {
 		case g.running:
 			g.done.Wait()
 		default:
-			g.leadLocked(s.segs)
+			g.leadLocked(s.segs, false)
 		}
 	}
 	g.tells = false
@@ -189,14 +197,14 @@ func (s *Store) tellAll(due []laterSync, err error) {
 }
 
 // leadLocked makes durable what was appended until now. It gives up mu while
-// the disk works.
-func (g *group) leadLocked(t *segments) {
+// the disk works. Alone is as for SyncAlone.
+func (g *group) leadLocked(t *segments, alone bool) {
 	g.running = true
 	target, bytes := g.lastLSN.Load(), g.unsynced.Load()
 	dirty := append([]dirtySegment(nil), g.dirty...)
 	g.mu.Unlock()
 	g.syncs.Add(uint64(len(dirty)))
-	err := syncAll(dirty)
+	err := syncAll(dirty, alone)
 	g.mu.Lock()
 	g.running = false
 	defer g.done.Broadcast()
@@ -214,14 +222,18 @@ func (g *group) leadLocked(t *segments) {
 }
 
 // syncAll syncs segments in the order of the log.
-func syncAll(dirty []dirtySegment) error {
+func syncAll(dirty []dirtySegment, alone bool) error {
+	syncData := disk.File.Sync
+	if alone {
+		syncData = disk.SyncAlone
+	}
 	for _, d := range dirty {
 		if plantSkipSync {
 			continue
 		}
-		err := d.seg.f.Sync()
+		err := syncData(d.seg.f)
 		if err != nil && plantRetryFsync {
-			err = d.seg.f.Sync()
+			err = syncData(d.seg.f)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", segName(d.seg.id), err)

@@ -60,7 +60,7 @@ func (s *Store) checkpointLocked() error {
 		return err
 	}
 	if c.pos.off == segHeaderSize { // begun, but its first batch failed: no Sync has reached it
-		if err := syncAll([]dirtySegment{{seg, c.lsn}}); err != nil {
+		if err := syncAll([]dirtySegment{{seg, c.lsn}}, false); err != nil {
 			return s.sync.poison(err)
 		}
 	}

@@ -53,7 +53,7 @@ func TestNoAllocations(t *testing.T) {
 	from := &client{local: true}
 	reply := make([]byte, 0, 4096)
 	for name, rec := range cachedCalls(t, s) {
-		if n := testing.AllocsPerRun(1000, func() { s.answer(from, rec, reply) }); n > 0 {
+		if n := testing.AllocsPerRun(1000, func() { s.answer(nil, from, rec, reply) }); n > 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
@@ -99,12 +99,12 @@ func TestDataIsNotCopied(t *testing.T) {
 	} {
 		const rounds = 20
 		for range 3 { // pools fill
-			s.answer(d.from, k.rec, reply)
+			s.answer(nil, d.from, k.rec, reply)
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		for range rounds {
-			if b := s.answer(d.from, k.rec, reply); len(b) < 100 || b[27] != 0 {
+			if b := s.answer(nil, d.from, k.rec, reply); len(b) < 100 || b[27] != 0 {
 				t.Fatalf("%s: %x", k.what, b[:min(len(b), 100)])
 			}
 		}
@@ -125,7 +125,7 @@ func BenchmarkCached(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				s.answer(from, rec, reply)
+				s.answer(nil, from, rec, reply)
 			}
 		})
 	}

@@ -27,7 +27,7 @@ type call struct {
 	applied bool
 	fh      [handle.Size]byte // room for the handle of a reply
 	start   int               // of the reply in b
-	conn    *rpc.Conn         // where the reply may go later; nil: nowhere
+	conn    *rpc.Conn         // over which it came, and the reply may go later; nil: of a test
 	wait    wait
 }
 
@@ -55,9 +55,9 @@ func (w *wait) after() (p wire.PostOp) {
 
 var calls = sync.Pool{New: func() any { return new(call) }}
 
-func newCall(s *Server, from *client, record, reply []byte) *call {
+func newCall(s *Server, conn *rpc.Conn, from *client, record, reply []byte) *call {
 	c := calls.Get().(*call)
-	c.s, c.from, c.rec, c.tag, c.applied, c.b, c.start = s, from, record, nil, false, reply, len(reply)
+	c.s, c.conn, c.from, c.rec, c.tag, c.applied, c.b, c.start = s, conn, from, record, nil, false, reply, len(reply)
 	return c
 }
 

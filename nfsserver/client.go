@@ -197,7 +197,11 @@ func (c *call) settle(e *export, lsn billyfs.LSN, u urgency) error {
 
 // sync makes everything up to lsn durable.
 func (c *call) sync(e *export, lsn billyfs.LSN) error {
-	err := e.FS.Sync(lsn)
+	wait := e.FS.Sync
+	if c.conn != nil && c.conn.Alone() {
+		wait = e.FS.SyncAlone
+	}
+	err := wait(lsn)
 	if err != nil {
 		c.s.newVerifier()
 	}

@@ -79,7 +79,7 @@ func TestAllocations(t *testing.T) {
 		i := 0
 		n := testing.AllocsPerRun(len(recs)-2, func() {
 			i++
-			if b := s.answer(d.from, recs[i-1], reply); len(b) < 28 || b[27] != 0 {
+			if b := s.answer(nil, d.from, recs[i-1], reply); len(b) < 28 || b[27] != 0 {
 				t.Fatalf("%s: %x", k.what, b)
 			}
 		})

@@ -2,8 +2,10 @@ package nfsserver
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"deltafs/billyfs"
@@ -46,7 +48,7 @@ func (d *direct) nfs(proc uint32, a args, res results) {
 	d.Helper()
 	d.xid++
 	rec := a.Append(wire.AppendCall(nil, &wire.Call{XID: d.xid, Prog: wire.ProgNFS, Vers: 3, Proc: proc, Cred: wire.Cred{Flavor: wire.AuthSys}}))
-	b, err := wire.ParseReply(d.s.answer(d.from, rec, nil), d.xid)
+	b, err := wire.ParseReply(d.s.answer(nil, d.from, rec, nil), d.xid)
 	if err != nil {
 		d.Fatal(err)
 	}
@@ -201,5 +203,62 @@ func TestVerifier(t *testing.T) {
 	}
 	if other.writeVerifier() == s.writeVerifier() {
 		t.Error("another server has the same verifier")
+	}
+}
+
+// loner counts who waits for the disk, and who of them knows of nothing else that goes on.
+type loner struct {
+	FS
+	alone, others atomic.Int64
+}
+
+func (l *loner) SyncAlone(lsn billyfs.LSN) error {
+	l.alone.Add(1)
+	return l.FS.SyncAlone(lsn)
+}
+
+func (l *loner) Sync(lsn billyfs.LSN) error {
+	l.others.Add(1)
+	return l.FS.Sync(lsn)
+}
+
+// TestSyncAlone: where one client has one call in flight, the log is told so; where another one
+// has called meanwhile, it is not. What is answered is durable in any case.
+func TestSyncAlone(t *testing.T) {
+	d := newDisk(t, "")
+	r := serveDisks(t, Options{Access: Access{TrustLoopback: true}}, map[string]*disk{"/": d})
+	e := d.export("/")
+	l := &loner{FS: d.tree}
+	e.FS = l
+	r.s.Add(e)
+	a, b := r.dial(), r.dial()
+	root := a.mount("/")
+	n := 0
+	make := func(c *testClient) {
+		t.Helper()
+		n++
+		var res wire.MakeRes
+		c.nfs(wire.ProcMkdir, &wire.MkdirArgs{Where: at(root, fmt.Sprint("d", n))}, &res)
+		c.want("MKDIR", res.Status, wire.OK)
+		if synced, last := d.store.SyncedLSN(), d.store.LastLSN(); synced < last {
+			t.Fatalf("%d is answered, %d synced", last, synced)
+		}
+	}
+	for range 100 {
+		make(a)
+	}
+	if l.alone.Load() == 0 {
+		t.Errorf("100 directories, one after the other: nobody knew that nothing else went on, %d did not", l.others.Load())
+	}
+	make(b)
+	make(a)
+	make(b)
+	before := l.alone.Load()
+	for range 50 {
+		make(a)
+		make(b)
+	}
+	if more := l.alone.Load() - before; more > 0 {
+		t.Errorf("two clients in turns: %d times it was taken for one", more)
 	}
 }

@@ -35,6 +35,8 @@ type Writer interface {
 	Rmdir(c billyfs.Caller, dir billyfs.Ino, name string) (billyfs.Change, error)
 	Rename(c billyfs.Caller, fromDir billyfs.Ino, fromName string, toDir billyfs.Ino, toName string) (from, to billyfs.Change, err error)
 	Sync(lsn billyfs.LSN) error
+	// SyncAlone is Sync where nothing else goes on in the server, as far as the caller knows.
+	SyncAlone(lsn billyfs.LSN) error
 	// SyncLater has w told when Sync would return; it is false if that is at once.
 	SyncLater(lsn billyfs.LSN, w billyfs.Waiter) bool
 	// Tags calls fn with the tags of the last changes, also of an earlier

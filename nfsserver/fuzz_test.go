@@ -28,7 +28,7 @@ func FuzzCall(f *testing.F) {
 		f.Add((&wire.MntArgs{Path: []byte("/dir")}).Append(wire.AppendCall(nil, &wire.Call{Prog: wire.ProgMount, Vers: 3, Proc: proc})))
 	}
 	f.Fuzz(func(t *testing.T, rec []byte) {
-		reply := s.answer(from, rec, nil)
+		reply := s.answer(nil, from, rec, nil)
 		if len(reply) == 0 {
 			return
 		}

@@ -62,7 +62,7 @@ func (d *direct) list(dir []byte, cookie uint64) []byte {
 	d.Helper()
 	a := wire.ReaddirplusArgs{Dir: dir, Cookie: cookie, DirCount: 8192, MaxCount: 32768}
 	rec := a.Append(wire.AppendCall(nil, &wire.Call{XID: 9, Prog: wire.ProgNFS, Vers: 3, Proc: wire.ProcReaddirplus, Cred: wire.Cred{Flavor: wire.AuthSys}}))
-	b, err := wire.ParseReply(d.s.answer(d.from, rec, nil), 9)
+	b, err := wire.ParseReply(d.s.answer(nil, d.from, rec, nil), 9)
 	if err != nil {
 		d.Fatal(err)
 	}

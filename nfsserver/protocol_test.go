@@ -198,7 +198,7 @@ func TestPanic(t *testing.T) {
 	from := &client{local: true}
 	call := func(xid uint32, proc uint32, a args) error {
 		rec := a.Append(wire.AppendCall(nil, &wire.Call{XID: xid, Prog: wire.ProgNFS, Vers: 3, Proc: proc, Cred: wire.Cred{Flavor: wire.AuthSys}}))
-		_, err := wire.ParseReply(s.answer(from, rec, nil), xid)
+		_, err := wire.ParseReply(s.answer(nil, from, rec, nil), xid)
 		return err
 	}
 	b.on.Store(true)

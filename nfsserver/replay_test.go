@@ -172,14 +172,14 @@ func TestRetransmitInProgress(t *testing.T) {
 	rec := (&wire.RemoveArgs{Object: at(root, "hello")}).Append(wire.AppendCall(nil,
 		&wire.Call{XID: 5, Prog: wire.ProgNFS, Vers: 3, Proc: wire.ProcRemove, Cred: wire.Cred{Flavor: wire.AuthSys}}))
 	first := make(chan []byte)
-	go func() { first <- s.answer(from, rec, nil) }()
+	go func() { first <- s.answer(nil, from, rec, nil) }()
 	<-fs.began
-	if again := s.answer(from, rec, nil); len(again) != 0 {
+	if again := s.answer(nil, from, rec, nil); len(again) != 0 {
 		t.Errorf("a reply while the call is carried out: %x", again)
 	}
 	close(fs.release)
 	reply := <-first
-	if again := s.answer(from, rec, nil); len(reply) == 0 || !bytes.Equal(again, reply) {
+	if again := s.answer(nil, from, rec, nil); len(reply) == 0 || !bytes.Equal(again, reply) {
 		t.Errorf("afterwards %x, want %x", again, reply)
 	}
 	if len(fs.began) != 0 {

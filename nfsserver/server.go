@@ -45,6 +45,8 @@ type Options struct {
 	Access  Access
 	Trace   func(line string) // called with each call and its reply as a line; nil: not
 	Log     *slog.Logger      // nil: discarded
+	// Processors is how many the process may use at a time; 0: GOMAXPROCS.
+	Processors int
 }
 
 // Server answers the calls of NFSv3 clients. All methods may be called
@@ -91,7 +93,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.newVerifier()
 	s.rpc = rpc.New(s, rpc.Options{
-		MaxRecord: maxRecord, Opened: s.opened, Log: o.Log, Now: coarse.Now,
+		MaxRecord: maxRecord, Opened: s.opened, Log: o.Log, Now: coarse.Now, Processors: o.Processors,
 	})
 	return s, nil
 }
@@ -188,14 +190,13 @@ func (s *Server) Class(record []byte) int {
 // Call implements rpc.Handler.
 func (s *Server) Call(_ context.Context, conn *rpc.Conn, record, reply []byte) ([]byte, error) {
 	from, _ := conn.Value().(*client)
-	return s.answer(from, record, reply), nil
+	return s.answer(conn, from, record, reply), nil
 }
 
 // Begin implements rpc.Deferrer.
 func (s *Server) Begin(conn *rpc.Conn, record, reply []byte) ([]byte, bool, error) {
 	from, _ := conn.Value().(*client)
-	c := newCall(s, from, record, reply)
-	c.conn = conn
+	c := newCall(s, conn, from, record, reply)
 	c.answer()
 	// To trace is to wait for who reads that, which whoever tells may not.
 	if c.wait.rest != nil && s.o.Trace == nil && c.wait.o.FS.SyncLater(c.wait.lsn, c) {
@@ -205,8 +206,8 @@ func (s *Server) Begin(conn *rpc.Conn, record, reply []byte) ([]byte, bool, erro
 }
 
 // answer appends the reply to a record that came from a client.
-func (s *Server) answer(from *client, record, reply []byte) []byte {
-	c := newCall(s, from, record, reply)
+func (s *Server) answer(conn *rpc.Conn, from *client, record, reply []byte) []byte {
+	c := newCall(s, conn, from, record, reply)
 	c.answer()
 	return c.finish()
 }

@@ -176,8 +176,18 @@ func (o *osFile) Close() error {
 	return Wrap(o.f.Close())
 }
 
-func (o *osFile) Sync() error {
-	if err := o.control(syncData); err != nil {
+func (o *osFile) Sync() error { return o.syncFailed(o.control(syncData)) }
+
+// syncAlone implements SyncAlone. What has failed is not tried again.
+func (o *osFile) syncAlone() error {
+	if done, err := o.quick.sync(); done {
+		return o.syncFailed(err)
+	}
+	return o.Sync()
+}
+
+func (o *osFile) syncFailed(err error) error {
+	if err != nil {
 		return Wrap(&fs.PathError{Op: "sync", Path: o.f.Name(), Err: err})
 	}
 	return nil

@@ -4,6 +4,7 @@ package disk
 
 import (
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -26,7 +27,18 @@ const (
 // wary is how many writes more are to be announced. One for all files: most often they are on one disk.
 var wary atomic.Int32
 
-// quick writes to a file by calls of the system that Go's scheduler is not told of.
+// A sync waits for the disk, and the scheduler looks after who waits some times until it is done: where a switch of
+// threads takes long, as on a virtual machine of one processor, longer than the disk does. So a sync beside which nothing
+// else goes on is not announced either, where another of the GOMAXPROCS processors is left for what may come meanwhile.
+// Each is timed; slow ones are as for writes.
+const warinessSync = 1 << 8 // syncs that are announced after one that took longer than slowWrite
+
+var (
+	warySync atomic.Int32
+	syncing  atomic.Bool // one sync of the process is not announced
+)
+
+// quick writes to and syncs a file by calls of the system that Go's scheduler is not told of.
 type quick struct {
 	mu sync.RWMutex // held shared while fd is used
 	fd int          // -1: closed, or not to be had
@@ -75,4 +87,32 @@ func (q *quick) writeAt(p []byte, off int64) (n int) {
 		return 0
 	}
 	return int(wrote)
+}
+
+// sync makes the data durable, unless it is not for this sync to be quick: then it is not done.
+func (q *quick) sync() (done bool, err error) {
+	if w := warySync.Load(); w > 0 {
+		warySync.CompareAndSwap(w, w-1) // or somebody else has
+		return false, nil
+	}
+	if runtime.GOMAXPROCS(0) < 2 || !syncing.CompareAndSwap(false, true) {
+		return false, nil
+	}
+	defer syncing.Store(false)
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+	if q.fd < 0 {
+		return false, nil
+	}
+	began := time.Now()
+	err = retry(func() error {
+		if _, _, e := syscall.RawSyscall(syscall.SYS_FDATASYNC, uintptr(q.fd), 0, 0); e != 0 {
+			return e
+		}
+		return nil
+	})
+	if time.Since(began) > slowWrite {
+		warySync.Store(warinessSync)
+	}
+	return true, err
 }

@@ -7,7 +7,11 @@ import (
 	"errors"
 	"io/fs"
 	"math/rand/v2"
+	"os"
+	"runtime"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -73,6 +77,82 @@ func TestQuickWrites(t *testing.T) {
 			}
 		})
 	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+}
+
+// TestSyncAlone: a sync that is not announced to the scheduler does what Sync does, fails with the
+// same errors, is not tried again, and is left to Sync where it is not for it.
+func TestSyncAlone(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	defer warySync.Store(0)
+	warySync.Store(0)
+	d := OS(t.TempDir())
+	f, err := d.Create("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := f.(*osFile)
+	if _, err := f.WriteAt([]byte("x"), 0); err != nil {
+		t.Fatal(err)
+	}
+	quick := func(want bool, what string) {
+		t.Helper()
+		warySync.Store(max(0, warySync.Load()%warinessSync)) // the disk may be slow
+		if done, err := o.quick.sync(); done != want || err != nil {
+			t.Errorf("%s: a sync that is not announced: %t, %v", what, done, err)
+		}
+		if err := SyncAlone(f); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	quick(true, "nothing else")
+	syncing.Store(true)
+	quick(false, "another one is at it")
+	syncing.Store(false)
+	warySync.Store(2)
+	quick(false, "the disk was slow") // and SyncAlone
+	if w := warySync.Load(); w != 0 {
+		t.Errorf("%d syncs more are to be announced", w)
+	}
+	quick(true, "the disk is fast again")
+	runtime.GOMAXPROCS(1)
+	quick(false, "one processor")
+	runtime.GOMAXPROCS(2)
+
+	p, w, err := os.Pipe() // cannot be synced
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	bad := &osFile{f: w}
+	bad.quick.init(w)
+	defer bad.Close()
+	var path *fs.PathError
+	if done, err := bad.quick.sync(); !done || err != syscall.EINVAL {
+		t.Errorf("a sync that fails: %t, %v", done, err)
+	}
+	if err := SyncAlone(bad); !errors.As(err, &path) || path.Op != "sync" {
+		t.Errorf("a sync that fails: %v", err)
+	}
+
+	var wg sync.WaitGroup
+	var closing atomic.Bool
+	for range 4 {
+		wg.Go(func() {
+			for {
+				if err := SyncAlone(f); err != nil {
+					if !closing.Load() {
+						t.Error(err)
+					}
+					return
+				}
+			}
+		})
+	}
+	closing.Store(true)
 	if err := f.Close(); err != nil {
 		t.Error(err)
 	}

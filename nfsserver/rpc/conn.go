@@ -42,6 +42,7 @@ type Conn struct {
 	busy            atomic.Int32   // calls that are carried out
 	turn            atomic.Int64   // number of the call that the reader carries out itself; 0: none; beingTaken
 	begins          atomic.Bool    // that call is one to be answered later, which has a slot
+	only            atomic.Bool    // see Alone
 	seen            int64          // of Server.watch: the turn that it met last
 	taken           int64          // of the reader: calls that it has carried out itself
 	company         int            // of the reader: so many calls more that wait get goroutines of their own; see alone
@@ -66,6 +67,10 @@ type Conn struct {
 // not TCP or UDP.
 func (c *Conn) Peer() netip.AddrPort  { return c.peer }
 func (c *Conn) Local() netip.AddrPort { return c.local }
+
+// Alone tells whether nothing else went on in the server of late than calls of this
+// connection, one at a time. It is a guess, for a handler that could do better then.
+func (c *Conn) Alone() bool { return c.only.Load() && len(c.s.slots) == 0 }
 
 // Value is what Options.Opened returned.
 func (c *Conn) Value() any { return c.value }
@@ -181,7 +186,7 @@ func (c *Conn) read(ctx context.Context) error {
 		c.s.stats.calls.Add(1)
 		class := c.s.h.Class(rec)
 		switch {
-		case class >= 0 && c.s.slow[class].Load() == 0, class < 0 && c.alone():
+		case !c.s.waits(class), (class < 0 || class >= Patient) && c.alone():
 			if !c.here(ctx, rec, class, false) {
 				return errTakenOver
 			}

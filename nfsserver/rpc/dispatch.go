@@ -126,7 +126,7 @@ func (c *Conn) here(ctx context.Context, rec []byte, class int, begin bool) bool
 	if began != 0 {
 		c.s.took(class, now()-began)
 	}
-	if class < 0 && !begin {
+	if !begin && c.s.waits(class) {
 		c.lookAround(began != 0)
 	}
 	return true
@@ -209,6 +209,9 @@ func (c *Conn) leave() {
 	<-c.slots
 	c.calls.Done()
 }
+
+// waits tells whether a call of a class is one that waits, or one of those did of late.
+func (s *Server) waits(class int) bool { return class < 0 || s.slow[class].Load() > 0 }
 
 // late has the next calls of a class on goroutines.
 func (s *Server) late(class int) {

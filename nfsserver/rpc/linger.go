@@ -1,9 +1,6 @@
 package rpc
 
-import (
-	"runtime"
-	"time"
-)
+import "time"
 
 // A client that has one call in flight at a time sends the next one soon after it got a reply.
 // To wait for that, and be woken, takes the system longer than most calls take; so the reader
@@ -20,6 +17,7 @@ const (
 // lingering belongs to a reader.
 type lingering struct {
 	met   int64 // calls of the server when the reader last had none
+	alone bool  // one had come since the time before, and no other was carried out
 	since int64 // when it began to look
 	doubt int   // so many times it is not to
 	more  func() bool
@@ -31,11 +29,16 @@ func (c *Conn) expect() {
 	l := &c.linger
 	calls := c.s.stats.calls.Load()
 	alone := calls-l.met == 1 && len(c.s.slots) == 0
+	// Once may be by chance, where another client's call came just before the reader was here.
+	if only := alone && l.alone; only != c.only.Load() {
+		c.only.Store(only)
+	}
+	l.alone = alone
 	switch l.met = calls; {
 	case !alone || !lingers(c.conn):
 	case l.doubt > 0:
 		l.doubt--
-	case runtime.GOMAXPROCS(0) > 1:
+	case c.s.o.Processors > 1:
 		if l.more == nil {
 			l.more = c.goesOn
 		}

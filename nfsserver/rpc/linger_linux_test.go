@@ -78,11 +78,8 @@ func TestLinger(t *testing.T) {
 // TestWhoLingers: the reader looks for the next call of a client that has one in flight, while
 // nothing else is going on, and not again for a while where it has looked in vain.
 func TestWhoLingers(t *testing.T) {
-	if runtime.GOMAXPROCS(0) < 2 {
-		t.Skip("there is one processor")
-	}
 	_, nc := connected(t)
-	s := New(&echo{}, Options{})
+	s := New(&echo{}, Options{Processors: 2})
 	c := s.newConn(nc, nil)
 	looks := func(want bool, calls int64, what string) {
 		t.Helper()
@@ -106,8 +103,21 @@ func TestWhoLingers(t *testing.T) {
 		looks(true, 1, "after a while")
 	}
 	looks(false, 0, "no call yet")
+	alone := func(want bool, what string) {
+		t.Helper()
+		if c.Alone() != want {
+			t.Errorf("%s: nothing else goes on: %t", what, !want)
+		}
+	}
 	looks(true, 1, "one call")
+	alone(false, "one call")
+	looks(true, 1, "one call again")
+	alone(true, "one call twice")
+	s.slots <- struct{}{}
+	alone(false, "another one is carried out")
+	<-s.slots
 	looks(false, 2, "two calls, whosever")
+	alone(false, "two calls, whosever")
 	s.slots <- struct{}{}
 	looks(false, 1, "a call is being carried out")
 	<-s.slots

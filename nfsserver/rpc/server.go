@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +50,7 @@ type Options struct {
 	MaxConns      int           // connections: 1024
 	MaxCalls      int           // calls on goroutines, or to be answered later: 256
 	ConnCalls     int           // those of one connection: 64
+	Processors    int           // that the process may use at a time: GOMAXPROCS
 	Idle          time.Duration // after which a silent connection is closed: 10 minutes
 	RecordTimeout time.Duration // in which a record must arrive: 1 minute
 	WriteTimeout  time.Duration // in which replies must be read: 1 minute
@@ -78,6 +80,7 @@ func (o *Options) setDefaults() {
 	def(&o.MaxConns, 1024)
 	def(&o.MaxCalls, 256)
 	def(&o.ConnCalls, 64)
+	def(&o.Processors, runtime.GOMAXPROCS(0))
 	wait(&o.Idle, 10*time.Minute)
 	wait(&o.RecordTimeout, time.Minute)
 	wait(&o.WriteTimeout, time.Minute)

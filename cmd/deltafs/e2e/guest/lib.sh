@@ -44,7 +44,7 @@ make_disk() {
   case ${FS:-ext4} in
     btrfs) mkfs.btrfs -q -f "$1" ;;
     xfs) mkfs.xfs -q -f "$1" ;;
-    *) mkfs.ext4 -q -F "$1" ;;
+    *) mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$1" ;; # or it writes some MiB on its own, when it likes
   esac && mkdir -p /mnt/disk && mount "$1" /mnt/disk || { echo "FAIL disk"; finish; }
 }
 
