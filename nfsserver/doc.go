@@ -30,7 +30,8 @@
 //     the object's lock. The batch of the change carries the call's identity as
 //     its tag, so that the next process knows of it.
 //  6. settle and sync (client.go) make the change durable, as far as it must be
-//     before the reply: the table is in docs/nfs.md. A call that was begun is told by
+//     before the reply: the table is in docs/nfs.md. The log is told where nothing else
+//     goes on in the server meanwhile (SyncAlone). A call that was begun is told by
 //     the log when it is (Synced): its results are appended then, by a goroutine that
 //     tells others, too, and so may wait for nothing.
 //  7. The results are appended to the reply, behind room for the record mark; a

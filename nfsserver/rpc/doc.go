@@ -17,11 +17,10 @@
 // and TCP makes the client wait. If no other call has been read ahead, it is the
 // worker who reads on, and the reader who carries the call out. A client that has one
 // call in flight at a time needs nobody to read on: there the reader carries out those
-// that wait as well, which wakes nobody. Where the reader
-// stays in a call, a worker becomes the reader, too, and the call counts as one
-// of those. Replies
-// leave in the order in which they are ready: the xid in them says which call
-// they answer.
+// that wait as well, and those of a class that waited of late, which wakes nobody. Where
+// the reader stays in a call, a worker becomes the reader, too, and the call counts as one
+// of those. Replies leave in the order in which they are ready: the xid in them says which
+// call they answer.
 //
 // Calls of class [Defers], such as durable writes, do their work at once and then only wait.
 // Where several calls are in flight, the reader begins them and reads on; each keeps its slot
@@ -44,7 +43,7 @@
 // and the clock is asked for one call of eight: where a system call is dear, that is half
 // of what a small call costs. Where one client has one call in flight at a time, and nothing
 // else is going on, the reader looks for the next for some microseconds before it waits
-// (linger.go): to be woken takes longer.
+// (linger.go): to be woken takes longer. A handler may know that, too ([Conn.Alone]).
 //
 // # End
 //
