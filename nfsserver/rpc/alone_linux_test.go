@@ -12,11 +12,11 @@ import (
 func TestAlone(t *testing.T) {
 	r := newRig(t, Options{})
 	c := r.dial()
-	serial := func(n int) int64 {
+	serial := func(kind byte, n int) int64 {
 		before := r.Stats().Handed
 		for range n {
-			r.send(c, record([]byte{parallel, 1}))
-			r.want(c, []byte{parallel, 1})
+			r.send(c, record([]byte{kind, 1}))
+			r.want(c, []byte{kind, 1})
 		}
 		return r.Stats().Handed - before
 	}
@@ -49,13 +49,22 @@ func TestAlone(t *testing.T) {
 			}
 		}
 	}
+	// What took long, and may again, is for the reader where it is only patient, as what waits is.
+	slow := func(kind byte) int64 {
+		r.late(int(kind) % Classes)
+		return serial(kind, slowCalls/2)
+	}
 	for range 3 {
-		eventually("one call at a time wakes other goroutines", func() bool { return serial(100) == 0 })
+		eventually("one slow call at a time wakes other goroutines", func() bool { return slow(inline) == 0 })
+		if n := slow(swift); n < slowCalls/2 {
+			t.Errorf("%d calls that should be swift and were not wake other goroutines %d times", slowCalls/2, n)
+		}
+		eventually("one call at a time wakes other goroutines", func() bool { return serial(parallel, 100) == 0 })
 		for range 20 {
 			if n := atOnce(3); n < 2 {
 				t.Fatalf("3 calls at once, and %d times another goroutine", n)
 			}
 		}
-		eventually("nobody reads on while calls are carried out", func() bool { return atOnce(3) > 0 && serial(10) >= 10 })
+		eventually("nobody reads on while calls are carried out", func() bool { return atOnce(3) > 0 && serial(parallel, 10) >= 10 })
 	}
 }

@@ -30,6 +30,7 @@ func (b begun) answer() { b.c.Answer(b.rec, append(b.reply, b.rec...)) }
 
 const (
 	inline   = 'i' // on the reader's goroutine
+	swift    = 'I' // as inline, of a class that is not Patient
 	parallel = 'g' // on one of its own
 	panics   = 'p'
 	fails    = 'e'
@@ -59,7 +60,7 @@ func (e *echo) Class(rec []byte) int {
 	if len(rec) > 0 && (rec[0] == later || rec[0] == panicsL || rec[0] == staysL) {
 		return Defers
 	}
-	if len(rec) > 0 && (rec[0] == inline || rec[0] == stays) {
+	if len(rec) > 0 && (rec[0] == inline || rec[0] == swift || rec[0] == stays) {
 		return int(rec[0]) % Classes
 	}
 	return Waits
