@@ -117,7 +117,7 @@ func openBase(fsys billy.Filesystem, key [32]byte, o baseOptions) (*base, error)
 	}
 	switch {
 	case b.now == nil:
-		b.now, b.lately = wallClock, coarse.Now
+		b.now, b.lately = coarse.Precise, coarse.Now
 	case b.lately == nil:
 		b.lately = b.now
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"path"
-	"time"
 
 	"deltafs/billyfs/coarse"
 	"deltafs/deltalog"
@@ -117,8 +116,6 @@ func trusted(at, now int64) bool {
 	age := now - at
 	return age >= -int64(coarse.Step) && age < trust
 }
-
-func wallClock() int64 { return time.Now().UnixNano() }
 
 // stat returns what the base says of an object: at most a second old if cached
 // may be used, else as it is now. An object that is gone, or is of another

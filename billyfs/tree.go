@@ -65,7 +65,7 @@ func Open(fs billy.Filesystem, store *deltalog.Store, o Options) (*Tree, error) 
 		t.log = slog.New(slog.DiscardHandler)
 	}
 	if t.lately = t.now; t.now == nil {
-		t.now, t.lately = wallClock, coarse.Now
+		t.now, t.lately = coarse.Precise, coarse.Now
 	}
 	t.nodes.init()
 	t.dentries.init()

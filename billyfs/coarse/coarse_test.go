@@ -32,6 +32,32 @@ func TestNow(t *testing.T) {
 	wg.Wait()
 }
 
+// TestPrecise is the clock, for all who ask, also when nobody has asked for long.
+func TestPrecise(t *testing.T) {
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for i := range 100 {
+				before := time.Now().UnixNano()
+				now := Precise()
+				// A clock that is being set right while the test runs goes a little faster or slower than time does.
+				if after, d := time.Now().UnixNano(), int64(time.Millisecond); now < before-d || now > after+d {
+					t.Errorf("%d is not between %d and %d", now, before, after)
+					return
+				}
+				time.Sleep(time.Duration(i%10) * Step / 20)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func BenchmarkPrecise(b *testing.B) {
+	for b.Loop() {
+		Precise()
+	}
+}
+
 func BenchmarkNow(b *testing.B) {
 	for b.Loop() {
 		Now()

@@ -38,6 +38,9 @@ var (
 	syncing  atomic.Bool // one sync of the process is not announced
 )
 
+// start of time: how long ago it is takes one look at the clock, time.Now takes two.
+var start = time.Now()
+
 // quick writes to and syncs a file by calls of the system that Go's scheduler is not told of.
 type quick struct {
 	mu sync.RWMutex // held shared while fd is used
@@ -74,13 +77,13 @@ func (q *quick) writeAt(p []byte, off int64) (n int) {
 	if q.fd < 0 {
 		return 0
 	}
-	var began time.Time
+	var began time.Duration
 	timed := q.n.Add(1)*0x9e3779b97f4a7c15>>61 == 0 // in no order that writes could come in
 	if timed {
-		began = time.Now()
+		began = time.Since(start)
 	}
 	wrote, _, err := syscall.RawSyscall6(syscall.SYS_PWRITE64, uintptr(q.fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), uintptr(off), 0, 0)
-	if timed && time.Since(began) > slowWrite {
+	if timed && time.Since(start)-began > slowWrite {
 		wary.Store(wariness)
 	}
 	if err != 0 {
@@ -104,14 +107,14 @@ func (q *quick) sync() (done bool, err error) {
 	if q.fd < 0 {
 		return false, nil
 	}
-	began := time.Now()
+	began := time.Since(start)
 	err = retry(func() error {
 		if _, _, e := syscall.RawSyscall(syscall.SYS_FDATASYNC, uintptr(q.fd), 0, 0); e != 0 {
 			return e
 		}
 		return nil
 	})
-	if time.Since(began) > slowWrite {
+	if time.Since(start)-began > slowWrite {
 		warySync.Store(warinessSync)
 	}
 	return true, err

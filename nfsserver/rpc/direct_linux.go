@@ -5,8 +5,11 @@ package rpc
 import (
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // most is how many bytes are read or written by a call that Go's scheduler is not told of.
@@ -28,8 +31,11 @@ type directConn struct {
 	outNow func(fd uintptr) bool
 	// peek is what hasMore reads into.
 	peek [1]byte
-	// again is of the next Read, if not nil: see linger.
-	again func() bool
+	// again and dozing are of the next Read, if not nil: see linger and doze.
+	again  func() bool
+	dozing *atomic.Bool
+	ready  unix.PollFd
+	most   unix.Timespec
 }
 
 // transfer is one read or write.
@@ -66,7 +72,12 @@ func direct(c net.Conn) net.Conn {
 		return c
 	}
 	d := &directConn{TCPConn: tcp, raw: raw}
-	d.in.do = func(fd uintptr) bool { return d.in.call(syscall.SYS_READ, fd) || d.again != nil && d.look(fd) }
+	d.in.do = func(fd uintptr) bool {
+		if d.dozing != nil {
+			d.doze(fd)
+		}
+		return d.in.call(syscall.SYS_READ, fd) || d.again != nil && d.look(fd)
+	}
 	d.out.do = func(fd uintptr) bool {
 		for d.out.n < len(d.out.p) {
 			if !d.out.call(syscall.SYS_WRITE, fd) {
@@ -166,6 +177,27 @@ func (d *directConn) look(fd uintptr) bool {
 		}
 	}
 	return false
+}
+
+// doze has the next Read, by the same goroutine, be woken by the system if there are data within dozeMost: if no other is
+// dozing.
+func doze(c net.Conn, dozing *atomic.Bool) {
+	if d, ok := c.(*directConn); ok {
+		d.dozing = dozing
+	}
+}
+
+// doze ends early where Go's scheduler interrupts it, which wants its turn.
+func (d *directConn) doze(fd uintptr) {
+	dozing := d.dozing
+	d.dozing = nil
+	if !dozing.CompareAndSwap(false, true) {
+		return
+	}
+	d.ready = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	d.most = unix.NsecToTimespec(int64(dozeMost))
+	_, _, _ = syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&d.ready)), 1, uintptr(unsafe.Pointer(&d.most)), 0, 0, 0)
+	dozing.Store(false)
 }
 
 // peeks tells whether hasMore can tell.

@@ -5,6 +5,7 @@ package rpc
 import (
 	"io"
 	"net"
+	"sync/atomic"
 )
 
 // direct is for Linux. The race detector, too, has to know of what comes through sockets.
@@ -26,3 +27,5 @@ func writeNow(net.Conn, []byte) int { return 0 }
 func lingers(net.Conn) bool { return false }
 
 func linger(net.Conn, func() bool) {}
+
+func doze(net.Conn, *atomic.Bool) {}

@@ -1,6 +1,9 @@
 package rpc
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // A client that has one call in flight at a time sends the next one soon after it got a reply.
 // To wait for that, and be woken, takes the system longer than most calls take; so the reader
@@ -8,8 +11,14 @@ import "time"
 // one of the GOMAXPROCS of the process. So it does so only where nothing else is going on in the
 // server, stops when something is, and where no call came in that time it waits at once for
 // a while.
+//
+// Where there is one processor the client needs it to send a call, and the reader dozes instead: the system wakes it, but Go's
+// scheduler is not told that it waits, which it looks at the clock for several times, and asks around for something else
+// to do. It holds none of the processors, but one of the GOMAXPROCS, of which another must be left; so one reader does at a
+// time, and briefly: garbage is not collected meanwhile.
 const (
 	lingerMost = int64(50 * time.Microsecond)
+	dozeMost   = 2 * time.Millisecond
 	// inDoubt is how many times the reader does not look after it has looked in vain.
 	inDoubt = 32
 )
@@ -45,6 +54,9 @@ func (c *Conn) expect() {
 		l.since = now()
 		c.s.stats.lingered.Add(1)
 		linger(c.conn, l.more)
+	case runtime.GOMAXPROCS(0) > 1:
+		c.s.stats.lingered.Add(1)
+		doze(c.conn, &c.s.dozing)
 	}
 }
 

@@ -5,6 +5,7 @@ package rpc
 import (
 	"net"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -73,6 +74,63 @@ func TestLinger(t *testing.T) {
 	if read("again"); asked != 0 {
 		t.Errorf("what was said for a read that need not look holds for the next one")
 	}
+}
+
+// TestDoze: the next read is woken when there are data, and waits on where there are none for long; one at a time.
+func TestDoze(t *testing.T) {
+	peer, nc := connected(t)
+	c := direct(nc)
+	var dozing atomic.Bool
+	read := func(want string, after time.Duration) {
+		t.Helper()
+		doze(c, &dozing)
+		time.AfterFunc(after, func() { _, _ = peer.Write([]byte(want)) })
+		p := make([]byte, 64)
+		if n, err := c.Read(p); err != nil || string(p[:n]) != want {
+			t.Fatalf("read %q, %v; want %q", p[:n], err, want)
+		}
+	}
+	read("there", 0)
+	read("soon", dozeMost/4)
+	read("late", 10*dozeMost)
+	if dozing.Load() {
+		t.Fatal("it is said to doze when it has read")
+	}
+	dozing.Store(true) // another one
+	read("waits", dozeMost)
+	if !dozing.Load() {
+		t.Fatal("another one is not said to doze any more")
+	}
+	dozing.Store(false)
+	doze(c, &dozing)
+	time.AfterFunc(dozeMost/4, func() { nc.Close() })
+	if n, err := c.Read(make([]byte, 1)); err == nil {
+		t.Fatalf("read %d bytes of a closed connection", n)
+	}
+}
+
+// TestWhoDozes: where there is one processor the reader dozes, if another of the GOMAXPROCS is left.
+func TestWhoDozes(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	_, nc := connected(t)
+	s := New(&echo{}, Options{Processors: 1})
+	c := s.newConn(nc, nil)
+	dozes := func(want bool, calls int64, what string) {
+		t.Helper()
+		d := c.conn.(*directConn)
+		d.dozing = nil
+		s.stats.calls.Add(calls)
+		if c.expect(); (d.dozing != nil) != want || d.again != nil {
+			t.Errorf("%s: the reader dozes: %t, looks: %t", what, !want, d.again != nil)
+		}
+	}
+	dozes(false, 0, "no call yet")
+	dozes(true, 1, "one call")
+	dozes(true, 1, "one call again")
+	dozes(false, 2, "two calls, whosever")
+	dozes(true, 1, "one call again")
+	runtime.GOMAXPROCS(1)
+	dozes(false, 1, "one thread for Go code")
 }
 
 // TestWhoLingers: the reader looks for the next call of a client that has one in flight, while

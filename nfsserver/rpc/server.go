@@ -104,6 +104,7 @@ type Server struct {
 	slow     [Classes]atomic.Int32 // how many more calls of a class get a goroutine
 	fastest  atomic.Int64          // nanoseconds of the fastest call so far; 0: none was timed
 	watching atomic.Bool           // that readers do not stay in a call
+	dozing   atomic.Bool           // one reader: see linger.go
 
 	warned atomic.Int64 // when the last warning was logged, in nanoseconds
 	hidden atomic.Int64 // warnings since
