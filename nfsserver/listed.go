@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	maxListedBytes = 8 << 20 // of the listings that are kept
-	maxListed      = 1 << 10 // of them
+	maxListedBytes = 8 << 20  // of the replies that are kept
+	maxLargeBytes  = 24 << 20 // if more than half of it is of one directory: it has some 100,000 entries
+	maxListed      = 1 << 10  // of the replies
 )
 
 // listings keeps replies to READDIRPLUS, each as long as the same call would get the same reply: nothing has changed in the
@@ -17,13 +18,20 @@ const (
 type listings struct {
 	mu    sync.Mutex
 	m     map[listKey]*listed
-	bytes int
+	bytes int            // of all
+	of    map[dirKey]int // bytes
+	large dirKey         // no other one had more when it got a reply
+}
+
+// dirKey is a directory.
+type dirKey struct {
+	export *export
+	ino    billyfs.Ino
 }
 
 // listKey is what a reply is the answer to.
 type listKey struct {
-	export   *export
-	dir      billyfs.Ino
+	dirKey
 	cookie   uint64
 	dirCount uint32
 	maxCount uint32
@@ -37,7 +45,7 @@ type listed struct {
 }
 
 func (o object) listKey(a *wire.ReaddirplusArgs) listKey {
-	return listKey{o.export, o.ino, a.Cookie, a.DirCount, a.MaxCount}
+	return listKey{dirKey{o.export, o.ino}, a.Cookie, a.DirCount, a.MaxCount}
 }
 
 // get returns the results of a call on a directory that has these attributes now, nil if they are not known.
@@ -64,29 +72,43 @@ func (l *listings) put(k listKey, kept listed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.m == nil {
-		l.m = map[listKey]*listed{}
+		l.m, l.of = map[listKey]*listed{}, map[dirKey]int{}
 	}
 	l.dropLocked(k)
-	for old := range l.m { // in no order: what is wanted again comes back
-		if len(l.m) < maxListed && l.bytes+len(kept.b) <= maxListedBytes {
-			break
-		}
-		l.dropLocked(old)
-	}
 	l.m[k] = &kept
 	l.bytes += len(kept.b)
+	l.of[k.dirKey] += len(kept.b)
+	if l.of[k.dirKey] > l.of[l.large] {
+		l.large = k.dirKey
+	}
+	for old := range l.m { // in no order: what is wanted again comes back
+		most := maxListedBytes
+		if 2*l.of[l.large] > l.bytes {
+			most = maxLargeBytes
+		}
+		if len(l.m) <= maxListed && l.bytes <= most {
+			break
+		}
+		if old != k {
+			l.dropLocked(old)
+		}
+	}
 }
 
 func (l *listings) clear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.m)
-	l.bytes = 0
+	clear(l.of)
+	l.bytes, l.large = 0, dirKey{}
 }
 
 func (l *listings) dropLocked(k listKey) {
 	if old := l.m[k]; old != nil {
 		l.bytes -= len(old.b)
+		if l.of[k.dirKey] -= len(old.b); l.of[k.dirKey] == 0 {
+			delete(l.of, k.dirKey)
+		}
 		delete(l.m, k)
 	}
 }

@@ -3,6 +3,7 @@ package nfsserver
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -217,7 +218,7 @@ func TestListingsThatAreKeptAreBounded(t *testing.T) {
 		}
 		s := dsk.tree.Stamp()
 		s.Until = billyfs.Forever
-		l.put(listKey{export: e, dir: billyfs.Ino(i % 4000)}, listed{stamp: s, b: make([]byte, size)})
+		l.put(listKey{dirKey: dirKey{e, billyfs.Ino(i % 4000)}}, listed{stamp: s, b: make([]byte, size)})
 		sum := 0
 		for _, kept := range l.m {
 			sum += len(kept.b)
@@ -225,6 +226,52 @@ func TestListingsThatAreKeptAreBounded(t *testing.T) {
 		if sum != l.bytes || sum > maxListedBytes || len(l.m) > maxListed || len(l.m) == 0 {
 			t.Fatalf("after %d: %d kept, of %d bytes (%d)", i+1, len(l.m), sum, l.bytes)
 		}
+	}
+}
+
+// TestALargeListingIsKept, beside a few small ones; many are not more because of it.
+func TestALargeListingIsKept(t *testing.T) {
+	d, dsk, _ := newListed(t, nil)
+	e := d.s.all()[0]
+	var l listings
+	put := func(dir billyfs.Ino, cookie uint64) {
+		t.Helper()
+		s := dsk.tree.Stamp()
+		s.Until = billyfs.Forever
+		l.put(listKey{dirKey: dirKey{e, dir}, cookie: cookie}, listed{stamp: s, b: make([]byte, 64<<10)})
+		of := map[dirKey]int{}
+		for k, kept := range l.m {
+			of[k.dirKey] += len(kept.b)
+		}
+		if !maps.Equal(of, l.of) {
+			t.Fatalf("%v are kept, %v are said to be", of, l.of)
+		}
+	}
+	const large, pieces = 1, 320 // 20 MiB
+	for round := range 2 {
+		for i := range pieces {
+			put(large, uint64(i))
+			put(billyfs.Ino(2+i%3), 0)
+		}
+		if n := l.of[dirKey{e, large}]; n != pieces*64<<10 {
+			t.Fatalf("round %d: %d bytes of the large listing are kept, and %d in all", round, n, l.bytes)
+		}
+	}
+	for i := range 1000 {
+		put(billyfs.Ino(10+i), 0)
+	}
+	if l.bytes > maxListedBytes {
+		t.Errorf("%d bytes of small listings are kept", l.bytes)
+	}
+	for i := range 2 * maxLargeBytes >> 16 {
+		put(large, uint64(i))
+		if l.bytes > maxLargeBytes {
+			t.Fatalf("%d bytes of one listing are kept", l.bytes)
+		}
+	}
+	l.clear()
+	if l.bytes != 0 || len(l.m) != 0 || len(l.of) != 0 {
+		t.Error("something is kept after all is dropped")
 	}
 }
 
