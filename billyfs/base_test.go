@@ -41,7 +41,6 @@ func openTestBase(t *testing.T, fsys billy.Filesystem, o baseOptions) *base {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.close() })
-	b.held.worth = 1 // what else only large directories see
 	return b
 }
 

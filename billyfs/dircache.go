@@ -19,19 +19,15 @@ type dirOpener interface {
 	OpenDir(name string) (openDir, error)
 }
 
-const (
-	maxOpenDirs = 1 << 10
-	// worthOpening is how many names are to be looked at in a directory before it is opened, which costs more than
-	// a walk to one of them.
-	worthOpening = 8
-)
+// maxOpenDirs is how many directories are held open, or an eighth of what the process may open, if that is less.
+const maxOpenDirs = 1 << 10
 
-// dirCache holds those directories of the base open in which many names are looked at. A directory is taken for what its
-// path leads to as long as what the base says is believed (see trust), and no commit changes the base.
+// dirCache holds those directories of the base open in which names were looked at last: the kernel opens something on
+// a walk to a name anyway. A directory is taken for what its path leads to as long as what the base says is believed
+// (see trust), and no commit changes the base.
 type dirCache struct {
 	mu     sync.Mutex
 	max    int
-	worth  int // worthOpening
 	dirs   map[Ino]*heldDir
 	lru    list.List // of *heldDir, the one used last in front
 	closed bool
@@ -42,11 +38,11 @@ type heldDir struct {
 	elem  *list.Element
 	seq   uint64  // of the base; see at
 	since int64   // when it was first looked into
-	looks int     // since then
-	dir   openDir // nil: not worth it yet, or it does not open
+	tried bool    // to open it, since then
+	dir   openDir // nil: it is not open yet, or does not open
 }
 
-func (c *dirCache) init(max int) { c.max, c.worth, c.dirs = max, worthOpening, make(map[Ino]*heldDir) }
+func (c *dirCache) init(max int) { c.max, c.dirs = max, make(map[Ino]*heldDir) }
 
 // get returns a directory that is open, by open if need be, or nil. fresh tells whether what was so at a time may still
 // be believed. It may be closed before it is used.
@@ -72,7 +68,7 @@ func (c *dirCache) get(dir Ino, seq uint64, now int64, fresh func(since int64) b
 	return d
 }
 
-// look returns a directory if it is open, or else, once, what is to hold it.
+// look returns a directory if it is open, or else, for the first who asks, what is to hold it.
 func (c *dirCache) look(dir Ino, seq uint64, now int64, fresh func(since int64) bool) (openDir, *heldDir) {
 	var old openDir
 	c.mu.Lock()
@@ -82,7 +78,7 @@ func (c *dirCache) look(dir Ino, seq uint64, now int64, fresh func(since int64) 
 			old.Close()
 		}
 	}()
-	if c.closed {
+	if c.closed || c.max == 0 {
 		return nil, nil
 	}
 	h := c.dirs[dir]
@@ -98,9 +94,10 @@ func (c *dirCache) look(dir Ino, seq uint64, now int64, fresh func(since int64) 
 	}
 	if h.seq != seq || !fresh(h.since) {
 		old = h.dir
-		h.dir, h.seq, h.since, h.looks = nil, seq, now, 0
+		h.dir, h.seq, h.since, h.tried = nil, seq, now, false
 	}
-	if h.looks++; h.looks == c.worth {
+	if !h.tried {
+		h.tried = true
 		return nil, h
 	}
 	return h.dir, nil

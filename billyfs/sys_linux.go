@@ -25,3 +25,12 @@ func (s *stat) fill(sys any) {
 	a.Used = uint64(t.Blocks) * 512
 	a.Atime, a.Mtime, a.Ctime = t.Atim.Nano(), t.Mtim.Nano(), t.Ctim.Nano()
 }
+
+// openDirs is how many directories of the base may be held open.
+func openDirs() int {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 0
+	}
+	return int(min(maxOpenDirs, uint64(l.Cur)/8))
+}

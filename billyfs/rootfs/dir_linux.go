@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -27,36 +28,62 @@ func (f *FS) OpenDir(name string) (Dir, error) {
 	if !ok {
 		return nil, f.wrap("open", name, errors.ErrUnsupported)
 	}
-	file, err := w.at(local(name), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	fd, err := w.openat(local(name), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if err != nil {
 		return nil, f.wrap("open", name, err)
 	}
-	return &dir{file, f, name}, nil
+	return &dir{fd: fd, fs: f, name: name}, nil
 }
 
+// dir has no os.File, which costs one more call of the system.
 type dir struct {
-	file *os.File
-	fs   *FS
-	name string
+	fd    int          // for those who are counted by users
+	users atomic.Int64 // and closed
+	fs    *FS
+	name  string
 }
 
-func (d *dir) Close() error { return d.file.Close() }
+// closed is part of dir.users: no more come, and the last one closes fd.
+const closed = 1 << 32
+
+func (d *dir) Close() error {
+	switch users := d.users.Or(closed); {
+	case users&closed != 0:
+		return d.fs.wrap("close", d.name, os.ErrClosed)
+	case users > 0: // a look may take long
+		return nil
+	}
+	return unix.Close(d.fd)
+}
+
+// use tells whether fd may be used, until release.
+func (d *dir) use() bool {
+	for {
+		n := d.users.Load()
+		if n&closed != 0 {
+			return false
+		}
+		if d.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (d *dir) release() {
+	if d.users.Add(-1) == closed {
+		_ = unix.Close(d.fd) // nothing was written
+	}
+}
 
 func (d *dir) Lstat(name string) (fs.FileInfo, error) {
 	fi := &info{name: name}
-	conn, err := d.file.SyscallConn()
-	if err == nil {
-		closed := conn.Control(func(fd uintptr) {
-			for {
-				// Both packages have the kernel's struct stat.
-				if err = unix.Fstatat(int(fd), name, (*unix.Stat_t)(unsafe.Pointer(&fi.st)), unix.AT_SYMLINK_NOFOLLOW); err != unix.EINTR {
-					return
-				}
-			}
-		})
-		if closed != nil {
-			err = os.ErrClosed
+	err := os.ErrClosed
+	if d.use() {
+		for err = error(unix.EINTR); err == unix.EINTR; {
+			// Both packages have the kernel's struct stat.
+			err = unix.Fstatat(d.fd, name, (*unix.Stat_t)(unsafe.Pointer(&fi.st)), unix.AT_SYMLINK_NOFOLLOW)
 		}
+		d.release()
 	}
 	if err != nil {
 		return nil, d.fs.wrap("lstat", path.Join(d.name, name), err)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -54,5 +55,46 @@ func TestOpenDir(t *testing.T) {
 	must(t, d.Close())
 	if _, err := d.Lstat("f"); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("after it was closed: %v", err)
+	}
+}
+
+// TestCloseADirInUse: looks that are under way end as if it was open, later ones know, and its descriptor is closed once.
+func TestCloseADirInUse(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "f"), nil, 0o600))
+	f, err := Open(dir)
+	must(t, err)
+	defer f.Close()
+	for range 200 {
+		d, err := f.OpenDir(".")
+		if errors.Is(err, errors.ErrUnsupported) {
+			t.Skip(err)
+		}
+		must(t, err)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for {
+					if _, err := d.Lstat("f"); err != nil {
+						if !errors.Is(err, os.ErrClosed) {
+							t.Error(err)
+						}
+						return
+					}
+				}
+			})
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+		own, err := os.Open(os.DevNull) // most often by the number that has become free
+		must(t, err)
+		wg.Wait()
+		if err := d.Close(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("closed twice: %v", err)
+		}
+		if err := own.Close(); err != nil {
+			t.Fatalf("a file that was opened later: %v", err)
+		}
 	}
 }

@@ -39,7 +39,7 @@ type Conn struct {
 	slots           chan struct{}  // one for each call on a goroutine, or to be answered later
 	calls           sync.WaitGroup // those
 	used            atomic.Int64   // when it was last heard of, in nanoseconds
-	busy            atomic.Int32   // calls that are carried out
+	busy            atomic.Int32   // calls whose replies are not queued
 	turn            atomic.Int64   // number of the call that the reader carries out itself; 0: none; beingTaken
 	begins          atomic.Bool    // that call is one to be answered later, which has a slot
 	only            atomic.Bool    // see Alone
@@ -272,11 +272,11 @@ func (c *Conn) call(ctx context.Context, rec []byte, flush bool) {
 	if flush {
 		c.flush()
 	}
-	c.busy.Add(-1)
 }
 
 // reply queues what came of a call, and gives the buffer of its record back.
 func (c *Conn) reply(rec, reply []byte, err error) {
+	defer c.busy.Add(-1)
 	putBuffer(rec)
 	switch {
 	case err != nil:

@@ -68,7 +68,7 @@ func (s *Server) took(class int, ns int64) {
 // sends a call when it has got the reply to the last one. Nobody has to be woken then, neither to read nor to look after
 // the reader. It is a guess: see lookAround.
 func (c *Conn) alone() bool {
-	if c.company == 0 && len(c.slots) > 0 { // others are being carried out
+	if c.company == 0 && c.busy.Load() > 0 { // others are being carried out
 		c.company = inCompany
 	}
 	if c.company == 0 {

@@ -43,7 +43,8 @@
 // and the clock is asked for one call of eight: where a system call is dear, that is half
 // of what a small call costs. Where one client has one call in flight at a time, and nothing
 // else is going on, the reader looks for the next for some microseconds before it waits
-// (linger.go), or, where there is one processor, waits for it without telling Go's scheduler: to be woken takes longer. A handler may know that, too ([Conn.Alone]).
+// (linger.go): to be woken takes longer. Where there is one processor it waits for it without
+// telling Go's scheduler. A handler may know that, too ([Conn.Alone]).
 //
 // # End
 //

@@ -10,7 +10,7 @@ func (c *Conn) begin(rec []byte) {
 		return
 	}
 	c.reply(rec, reply, err)
-	c.released()
+	c.leave()
 }
 
 func (c *Conn) begun(rec []byte) (reply []byte, later bool, err error) {
@@ -29,7 +29,7 @@ func (c *Conn) Release() {
 		c.of.spawn(job{c: c, flush: true}) // it keeps the slot
 		return
 	}
-	c.released()
+	c.leave() // what has been queued is written, or somebody writes it who has a slot or reads
 }
 
 // flushSlowly is what a worker does where flushNow has said that there is more.
@@ -38,14 +38,7 @@ func (c *Conn) flushSlowly() {
 	c.called = false
 	c.flushLocked()
 	c.mu.Unlock()
-	c.released()
-}
-
-// released ends a call that was answered later. What has been queued is written, or somebody
-// writes it who has a slot or reads.
-func (c *Conn) released() {
-	c.busy.Add(-1)
-	c.leave()
+	c.leave() // what has been queued is written, or somebody writes it who has a slot or reads
 }
 
 // flushNow writes what is queued, by one call, as far as the client takes it at once. It tells

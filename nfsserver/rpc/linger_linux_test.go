@@ -133,6 +133,27 @@ func TestWhoDozes(t *testing.T) {
 	dozes(false, 1, "one thread for Go code")
 }
 
+// TestAnsweredIsNotCompany: a call whose reply has left is no company for the next one, even if who has written it has not
+// given its slot back.
+func TestAnsweredIsNotCompany(t *testing.T) {
+	_, nc := connected(t)
+	s := New(&echo{}, Options{})
+	c := s.newConn(nc, nil)
+	c.unsure = false
+	c.enter()
+	c.calls.Add(1)
+	c.busy.Add(1)
+	if c.alone() {
+		t.Error("it is alone beside a call that has no reply yet")
+	}
+	c.company = 0
+	c.Answer(getBuffer(0), getBuffer(0))
+	if !c.alone() {
+		t.Error("it is not alone, though all calls have their replies")
+	}
+	c.leave()
+}
+
 // TestWhoLingers: the reader looks for the next call of a client that has one in flight, while
 // nothing else is going on, and not again for a while where it has looked in vain.
 func TestWhoLingers(t *testing.T) {

@@ -234,7 +234,7 @@ func (s *Server) ended(c *Conn) {
 // idlestLocked returns the connection that is silent for the longest time.
 func (s *Server) idlestLocked() (idlest *Conn) {
 	for c := range s.conns {
-		if c.busy.Load() == 0 && (idlest == nil || c.used.Load() < idlest.used.Load()) {
+		if c.busy.Load() == 0 && len(c.slots) == 0 && (idlest == nil || c.used.Load() < idlest.used.Load()) {
 			idlest = c
 		}
 	}

@@ -29,6 +29,9 @@ const (
 	fewFiles   = 10_000
 	fewEntries = 1000
 	fewExtents = 10_000
+	// measuredMemory is for what is written while it is measured: on a virtual machine memory that it has not used before
+	// costs more than the write, and how much of that there is depends on what was written before.
+	measuredMemory = 1 << 30
 )
 
 // PrepareScale makes files below dir, for a base: a tree of so many of them, in
@@ -307,6 +310,7 @@ func (s *session) scaleExtents(extents int) ([]Point, error) {
 		if err != nil {
 			return ps, err
 		}
+		touch(measuredMemory)
 		w, err := s.run(s.ctx, 32, 0, s.d, write(h, 4*kib, wire.Unstable, k.place, original))
 		if err != nil {
 			return ps, err
@@ -348,6 +352,24 @@ func WalkAndWrite(ctx context.Context, at string, files, mibs int) error {
 		return err
 	}
 	return s.commit(h)
+}
+
+// Medians returns, for each thing and size, the median of what was measured in several rounds, in the order of the first.
+func Medians(rounds [][]Point) (ps []Point) {
+	for _, p := range rounds[0] {
+		var costs []time.Duration
+		for _, r := range rounds {
+			for _, q := range r {
+				if q.What == p.What && q.Size == p.Size {
+					costs = append(costs, q.Cost)
+				}
+			}
+		}
+		slices.Sort(costs)
+		p.Cost = costs[len(costs)/2]
+		ps = append(ps, p)
+	}
+	return ps
 }
 
 // Ratios returns, for each thing, the most that its cost grows from one size to the

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -29,19 +30,27 @@ func runScale(args []string) (err error) {
 	dir := f.String("dir", "", "work below this directory (default a temporary one)")
 	table := f.String("table", "", "write the table into this file, between its marks, too")
 	plot := f.String("plot", "", "write the plot into this file (SVG)")
+	rounds := f.Int("rounds", 3, "how often each size is measured, in turns, on a new server; the median is shown")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	var all []bench.Point
-	peak := ""
-	for i := range scaleSizes {
-		ps, mem, err := scaleOnce(*deltafs, *dir, i)
-		if err != nil {
-			return err
-		}
-		all, peak = append(all, ps...), mem
+	if *rounds < 1 {
+		return errors.New("at least one round is needed")
 	}
-	text := scaleReport(all, peak)
+	peak := ""
+	measured := make([][]bench.Point, *rounds)
+	for r := range measured {
+		for i := range scaleSizes {
+			ps, mem, err := scaleOnce(*deltafs, *dir, i, r == 0 && i == len(scaleSizes)-1)
+			if err != nil {
+				return err
+			}
+			measured[r] = append(measured[r], ps...)
+			peak = cmp.Or(mem, peak)
+		}
+	}
+	all := bench.Medians(measured)
+	text := scaleReport(all, *rounds, peak)
 	fmt.Print(text)
 	if *plot != "" {
 		if err := os.WriteFile(*plot, []byte(scalePlot(all)), 0o644); err != nil {
@@ -54,9 +63,8 @@ func runScale(args []string) (err error) {
 	return replace(*table, scaleMarks, text)
 }
 
-// scaleOnce measures one size, on a server of its own, and with the largest what memory
-// takes.
-func scaleOnce(deltafs, dir string, i int) (ps []bench.Point, peak string, err error) {
+// scaleOnce measures one size, on a server of its own, and, if asked, what memory takes.
+func scaleOnce(deltafs, dir string, i int, memory bool) (ps []bench.Point, peak string, err error) {
 	z := scaleSizes[i]
 	work, err := os.MkdirTemp(dir, "deltafs-scale-")
 	if err != nil {
@@ -93,7 +101,7 @@ func scaleOnce(deltafs, dir string, i int) (ps []bench.Point, peak string, err e
 	if err != nil {
 		return nil, "", err
 	}
-	if ps = append(ps, c); i < len(scaleSizes)-1 {
+	if ps = append(ps, c); !memory {
 		return ps, "", nil
 	}
 	peak, err = p.memory(z.files)
@@ -135,9 +143,9 @@ func watchMemory(pid int, stop chan struct{}) (most int) {
 }
 
 // scaleReport is the table.
-func scaleReport(ps []bench.Point, peak string) string {
+func scaleReport(ps []bench.Point, rounds int, peak string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s. What an operation costs, in us, at three sizes, each ten times the one before; what it grows by is to be at most 1.2.\n\n", time.Now().Format(time.DateOnly))
+	fmt.Fprintf(&b, "%s. What an operation costs, in us, at three sizes, each ten times the one before; what it grows by is to be at most 1.2. Medians of %d rounds.\n\n", time.Now().Format(time.DateOnly), rounds)
 	fmt.Fprintln(&b, "| what | sizes | cost | grows by, at most |")
 	fmt.Fprintln(&b, "|---|---|---|---|")
 	ratios := bench.Ratios(ps)
