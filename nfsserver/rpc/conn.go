@@ -264,9 +264,8 @@ func (c *Conn) drain() {
 	_ = c.conn.SetReadDeadline(time.Unix(1, 0)) // of a closed connection there is nothing to read
 }
 
-// call answers one record and gives its buffer back.
+// call answers one record, which is counted by busy, and gives its buffer back.
 func (c *Conn) call(ctx context.Context, rec []byte, flush bool) {
-	c.busy.Add(1)
 	reply, err := c.answer(ctx, rec)
 	c.reply(rec, reply, err)
 	if flush {

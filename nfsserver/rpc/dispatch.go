@@ -108,6 +108,7 @@ func (c *Conn) here(ctx context.Context, rec []byte, class int, begin bool) bool
 	if begin {
 		c.begin(rec)
 	} else {
+		c.busy.Add(1)
 		c.call(ctx, rec, false)
 	}
 	if !c.turn.CompareAndSwap(turn, 0) {
@@ -190,6 +191,7 @@ func (c *Conn) takeOver(turn int64) {
 
 // enter waits until one call more may be carried out.
 func (c *Conn) enter() {
+	c.busy.Add(1)
 	select {
 	case c.slots <- struct{}{}:
 	default:

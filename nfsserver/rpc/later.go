@@ -4,7 +4,6 @@ import "slices"
 
 // begin has a call begun that may be answered later. It has a slot, which it keeps until then.
 func (c *Conn) begin(rec []byte) {
-	c.busy.Add(1)
 	reply, later, err := c.begun(rec)
 	if later {
 		return

@@ -15,7 +15,7 @@ import (
 // Where there is one processor the client needs it to send a call, and the reader dozes instead: the system wakes it, but Go's
 // scheduler is not told that it waits, which it looks at the clock for several times, and asks around for something else
 // to do. It holds none of the processors, but one of the GOMAXPROCS, of which another must be left; so one reader does at a
-// time, and briefly: garbage is not collected meanwhile.
+// time, and briefly. The scheduler can interrupt it, as to collect garbage.
 const (
 	lingerMost = int64(50 * time.Microsecond)
 	dozeMost   = 2 * time.Millisecond

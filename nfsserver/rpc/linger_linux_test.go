@@ -142,7 +142,6 @@ func TestAnsweredIsNotCompany(t *testing.T) {
 	c.unsure = false
 	c.enter()
 	c.calls.Add(1)
-	c.busy.Add(1)
 	if c.alone() {
 		t.Error("it is alone beside a call that has no reply yet")
 	}
