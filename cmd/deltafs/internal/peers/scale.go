@@ -187,11 +187,11 @@ func scalePlot(ps []bench.Point) string {
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n", w, h)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="white"/>`+"\n", w, h)
 	for e := lo; e <= hi; e++ {
-		fmt.Fprintf(&b, `<line x1="%d" x2="%d" y1="%.1f" y2="%[3].1f" stroke="#ddd"/><text x="%[4]d" y="%.1[5]f" text-anchor="end">%[6]g us</text>`+"\n",
+		fmt.Fprintf(&b, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1[3]f" stroke="#ddd"/><text x="%[4]d" y="%.1[5]f" text-anchor="end">%[6]g us</text>`+"\n",
 			left, w-right, y(math.Pow(10, e)), left-6, y(math.Pow(10, e))+4, math.Pow(10, e))
 	}
 	for e := range 7 {
-		fmt.Fprintf(&b, `<line x1="%.1f" x2="%[1].1f" y1="%d" y2="%d" stroke="#ddd"/><text x="%[1].1f" y="%[4]d" text-anchor="middle">%.0[5]f</text>`+"\n",
+		fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1[1]f" y1="%d" y2="%d" stroke="#ddd"/><text x="%.1[1]f" y="%[4]d" text-anchor="middle">%.0[5]f</text>`+"\n",
 			x(math.Pow(10, float64(e))), top, h-bottom, h-bottom+18, math.Pow(10, float64(e)))
 	}
 	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">how many</text>`+"\n", left+(w-left-right)/2, h-12)
