@@ -19,7 +19,7 @@ type dirOpener interface {
 	OpenDir(name string) (openDir, error)
 }
 
-// maxOpenDirs is how many directories are held open, or an eighth of what the process may open, if that is less.
+// maxOpenDirs is how many directories of a base are held open, or an eighth of what the process may open, if that is less.
 const maxOpenDirs = 1 << 10
 
 // dirCache holds those directories of the base open in which names were looked at last: the kernel opens something on
