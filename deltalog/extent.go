@@ -61,6 +61,12 @@ func chunkAt(v []byte, i int) extent {
 	}
 }
 
+// chunkEnd is chunkAt(v, i).end().
+func chunkEnd(v []byte, i int) uint64 {
+	v = v[i*extentSize:][:extentSize]
+	return binary.LittleEndian.Uint64(v) + uint64(binary.LittleEndian.Uint32(v[8:]))
+}
+
 func appendExtent(v []byte, e extent) []byte {
 	v = binary.LittleEndian.AppendUint64(v, e.off)
 	v = binary.LittleEndian.AppendUint32(v, e.length)

@@ -38,6 +38,7 @@ type index struct {
 	inos *inoFilter                // of those with a record or an origin, in any layer
 
 	scratch [2][]extent // of insertExtent
+	near    around      // of whoever applies
 
 	flushing sync.Mutex // one flush; taken before mu
 	sums     bucketSums // of the database; under flushing

@@ -1,6 +1,7 @@
 package deltalog
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -140,7 +141,7 @@ func differ(a, b []byte) (_, _ []byte) {
 
 // insertExtent rewrites the chunks that e, which lies in one region, meets.
 func (x *index) insertExtent(l LayerID, ino Ino, e extent) error {
-	chunks, _, err := x.chunks(l, ino, e.off, e.end(), math.MaxInt)
+	chunks, _, err := x.near.chunks(x, l, ino, e.off, e.end(), math.MaxInt)
 	if err != nil {
 		return err
 	}
@@ -179,7 +180,7 @@ func (x *index) replaceChunks(l LayerID, ino Ino, start uint64, old []pair, chun
 		x.setChunkLocked(keyOfExtent(l, ino, start), es, was)
 	}
 	for _, c := range old {
-		x.setChunkLocked(c.key, nil, c.val)
+		x.setChunkLocked(bytes.Clone(c.key), nil, c.val)
 	}
 }
 
@@ -202,12 +203,12 @@ func (x *index) cutFile(l LayerID, ino Ino, length uint64, lsn LSN) error {
 		left := cut(make([]extent, 0, len(es)), es, length, lsn)
 		if !slices.Equal(left, es) {
 			x.mu.Lock()
-			x.setChunkLocked(p.key, left, p.val)
+			x.setChunkLocked(bytes.Clone(p.key), left, p.val)
 			x.mu.Unlock()
 		}
 		return true
 	}
-	ps, next, err := x.chunks(l, ino, length, math.MaxUint64, pageFirst)
+	ps, next, err := x.near.chunks(x, l, ino, length, math.MaxUint64, pageFirst)
 	if err != nil {
 		return err
 	}
@@ -258,7 +259,7 @@ func (x *index) redo(f *frame, at loc) error {
 func (x *index) repointData(l LayerID, ino Ino, off, end uint64, to loc, lsn LSN, meant func(extent) bool) error {
 	for at := off; at < end; at = min(regionOf(at)+regionSize, end) {
 		limit := min(regionOf(at)+regionSize, end)
-		chunks, _, err := x.chunks(l, ino, at, limit, math.MaxInt)
+		chunks, _, err := x.near.chunks(x, l, ino, at, limit, math.MaxInt)
 		if err != nil {
 			return err
 		}

@@ -2,20 +2,59 @@ package deltalog
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"slices"
+	"sync"
 )
 
-// around returns, as of one moment, the last pair in [lo, hi], if there is one, and then
-// those in (hi, to), about n of them; and where the next page begins, which is behind hi,
-// nil if this is the last. It goes down into the database once.
-func (x *index) around(t table, lo, hi, to []byte, n int) ([]pair, []byte, error) {
-	a := around{x: x, t: t, lo: lo, hi: hi, behind: append(slices.Clip(hi), 0), to: to, n: n}
+// around is a look for the chunks of a file around a place, and the memory that it needs:
+// what it has found is good until it is used for another look.
+type around struct {
+	x            *index
+	lo, hi, to   []byte
+	behind       []byte // the least key greater than hi: there the page begins
+	n            int
+	gen, changes uint64 // before
+	try          func(kvTx) error
+
+	last                pair // in [lo, hi]; without a value there is none
+	recent, mid, old    []pair
+	recentNext, oldNext []byte
+	frozen              *memtable
+
+	keys  [4][extentKeySize + 1]byte // that lo, hi, behind, and to lie in
+	mem   arena
+	found []pair
+	es    []extent
+}
+
+// arounds keeps the memory of looks that have ended.
+var arounds = sync.Pool{New: func() any { return new(around) }}
+
+// chunks returns, as of one moment, chunks that hold extents of [from, to), about n of
+// those that begin behind from, and the key of the next, nil if these are all. The first
+// may begin before from, in the same region: it is the last one up to from, if that holds any. It goes
+// down into the database once. What it returns is good until the next look.
+func (a *around) chunks(x *index, l LayerID, ino Ino, from, to uint64, n int) ([]pair, []byte, error) {
+	a.x, a.n = x, n
+	for i, off := range [...]uint64{regionOf(from), from, from, to} {
+		k := &a.keys[i]
+		binary.BigEndian.PutUint32(k[:], uint32(l))
+		binary.BigEndian.PutUint64(k[layerKeySize:], uint64(ino))
+		binary.BigEndian.PutUint64(k[inoKeySize:], off)
+	}
+	a.lo, a.hi, a.behind, a.to = a.keys[0][:extentKeySize], a.keys[1][:extentKeySize], a.keys[2][:], a.keys[3][:extentKeySize]
+	if a.try == nil {
+		a.try = a.look
+	}
 	for {
+		a.mem.reset()
+		a.last, a.frozen, a.recent, a.mid, a.old = pair{}, nil, a.recent[:0], a.mid[:0], a.old[:0]
 		x.mu.RLock()
 		a.gen, a.changes = x.gen, x.changes
 		x.mu.RUnlock()
-		err := x.db.view(a.look)
+		err := x.db.view(a.try)
 		if err == nil {
 			ps, next := a.page()
 			return ps, next, nil
@@ -26,23 +65,8 @@ func (x *index) around(t table, lo, hi, to []byte, n int) ([]pair, []byte, error
 	}
 }
 
-// around is one such look.
-type around struct {
-	x            *index
-	t            table
-	lo, hi       []byte
-	behind, to   []byte // of the page: behind is the least key greater than hi
-	n            int
-	gen, changes uint64 // before
-
-	last                pair // in [lo, hi]; without a value there is none
-	recent, old         []pair
-	recentNext, oldNext []byte
-	frozen              *memtable
-}
-
 func (a *around) look(tx kvTx) error {
-	c := tx.cursor(a.t)
+	c := tx.cursor(tableExtent)
 	hi := a.hi
 	k, stored := c.floor(hi)
 	goesOn := k != nil // behind the cursor
@@ -63,7 +87,7 @@ func (a *around) look(tx kvTx) error {
 	}
 	var err error
 	if a.last.val == nil && k != nil {
-		if a.last, err = openPair(a.t, k, stored); err != nil {
+		if a.last, err = openPair(&a.mem, tableExtent, k, stored); err != nil {
 			return err
 		}
 	}
@@ -72,7 +96,7 @@ func (a *around) look(tx kvTx) error {
 	} else {
 		k, stored = c.seek(a.behind)
 	}
-	a.old, a.oldNext, err = pageAt(c, k, stored, a.t, a.to, a.n)
+	a.old, a.oldNext, err = pageAt(&a.mem, a.old, c, k, stored, tableExtent, a.to, a.n)
 	return err
 }
 
@@ -86,28 +110,54 @@ func (a *around) recently(hi, k []byte, again bool) (gone []byte, err error) {
 	if x.gen != a.gen || again && x.changes != a.changes {
 		return nil, errMoved
 	}
-	it, ok := x.recentFloorLocked(a.t, a.lo, hi)
+	it, ok := x.recentFloorLocked(tableExtent, a.lo, hi)
 	if !ok || k != nil && bytes.Compare(k, it.key) > 0 {
 		it = item{}
 	} else if it.val == nil {
 		return it.key, nil
 	}
 	a.last = it
-	a.recent, a.recentNext = x.mem.page(a.recent[:0], a.t, a.behind, a.to, a.n)
+	a.recent, a.recentNext = x.mem.page(a.recent[:0], tableExtent, a.behind, a.to, a.n)
 	a.frozen = x.frozen
 	return nil, nil
 }
 
 // page is what was found, newer before older.
 func (a *around) page() ([]pair, []byte) {
+	ps := a.found[:0]
+	if a.last.val != nil {
+		ps = append(ps, a.last)
+	}
 	old, oldNext := a.old, a.oldNext
 	if a.frozen != nil {
-		mid, midNext := a.frozen.page(nil, a.t, a.behind, a.to, a.n)
-		old, oldNext = shadow(mid, midNext, old, oldNext, 0)
+		var midNext []byte
+		a.mid, midNext = a.frozen.page(a.mid, tableExtent, a.behind, a.to, a.n)
+		a.frozen = nil // it may be large
+		old, oldNext = shadow(nil, a.mid, midNext, old, oldNext, 0)
 	}
-	ps, next := shadow(a.recent, a.recentNext, old, oldNext, 0)
-	if ps = there(ps); a.last.val != nil {
-		ps = slices.Insert(ps, 0, a.last)
+	ps, next := shadow(ps, a.recent, a.recentNext, old, oldNext, 0)
+	a.found = there(ps)
+	return a.found, next
+}
+
+// arena is memory for what is copied out of the database, all of which is given up at once.
+type arena struct{ buf []byte }
+
+// arenaSize is for several chunks; most looks find one, of some hundred bytes.
+const arenaSize = 8 << 10
+
+func (a *arena) reset() { a.buf = a.buf[:0] }
+
+// room returns room for n bytes: nothing else gets it if what was appended to it is kept.
+func (a *arena) room(n int) []byte {
+	if cap(a.buf)-len(a.buf) < n { // what lies in the old one stays there
+		a.buf = make([]byte, 0, max(n, arenaSize))
 	}
-	return ps, next
+	return a.buf[len(a.buf):]
+}
+
+// keep takes what was appended to the last room, which must not be appended to any more.
+func (a *arena) keep(p []byte) []byte {
+	a.buf = a.buf[:len(a.buf)+len(p)]
+	return slices.Clip(p)
 }

@@ -165,8 +165,7 @@ func (f *flusher) writePairs(tx kvTx) error {
 func (f *flusher) writePair(tx kvTx, it item) error {
 	t := f.table
 	if stored := tx.get(t, it.key); stored != nil {
-		var err error
-		if f.buf, _, err = openStored(f.buf, t, it.key, stored); err != nil {
+		if _, _, _, err := verified(t, it.key, stored); err != nil {
 			return err
 		}
 		f.sums.sub(t, storedCRC(stored))
@@ -177,7 +176,8 @@ func (f *flusher) writePair(tx kvTx, it item) error {
 	if it.val == nil {
 		return nil
 	}
-	stored := appendStored(make([]byte, 0, len(it.val)+trailerSize), t, it.key, it.val, it.lsn)
+	f.buf = appendStored(f.buf[:0], t, it.key, it.val, it.lsn)
+	stored := bytes.Clone(f.buf) // the database keeps it up to the end of the transaction
 	f.sums.add(t, storedCRC(stored))
 	return tx.put(t, it.key, stored)
 }

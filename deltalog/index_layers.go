@@ -112,7 +112,7 @@ func (x *index) over(t table, chain []LayerID, from, to []byte, fn func(pair) bo
 			if i == 0 {
 				ps, next = p, more
 			} else {
-				ps, next = shadow(ps, next, p, more, layerKeySize)
+				ps, next = shadow(nil, ps, next, p, more, layerKeySize)
 			}
 		}
 		for _, p := range ps {

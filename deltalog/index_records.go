@@ -158,8 +158,10 @@ func (x *index) extents(l LayerID, ino Ino, off, n int64, fn func(extent) bool) 
 		return nil
 	}
 	from, to := uint64(off), uint64(off)+uint64(min(n, math.MaxInt64-off))
+	a := arounds.Get().(*around)
+	defer arounds.Put(a)
 	for from < to {
-		es, upTo, err := x.extentPage(l, ino, from, to)
+		es, upTo, err := x.extentPage(a, l, ino, from, to)
 		if err != nil {
 			return err
 		}
@@ -174,17 +176,21 @@ func (x *index) extents(l LayerID, ino Ino, off, n int64, fn func(extent) bool) 
 }
 
 // extentPage returns the extents in [from, upTo), as of one moment, where upTo
-// is to or as far as a page reaches.
-func (x *index) extentPage(l LayerID, ino Ino, from, to uint64) (es []extent, upTo uint64, err error) {
-	ps, next, err := x.chunks(l, ino, from, to, pageFirst)
+// is to or as far as a page reaches. They are good until a is used again.
+func (x *index) extentPage(a *around, l LayerID, ino Ino, from, to uint64) (es []extent, upTo uint64, err error) {
+	ps, next, err := a.chunks(x, l, ino, from, to, pageFirst)
 	if err != nil {
 		return nil, 0, err
 	}
 	if upTo = to; next != nil {
 		upTo = min(to, keyTail(next))
 	}
+	es = a.es[:0]
 	for _, p := range ps {
 		for i := range chunkLen(p.val) {
+			if chunkEnd(p.val, i) <= from {
+				continue
+			}
 			e := chunkAt(p.val, i)
 			if e.off >= upTo {
 				break
@@ -194,14 +200,8 @@ func (x *index) extentPage(l LayerID, ino Ino, from, to uint64) (es []extent, up
 			}
 		}
 	}
+	a.es = es
 	return es, upTo, nil
-}
-
-// chunks returns, as of one moment, chunks that hold extents of [from, to), about n of
-// those that begin behind from, and the key of the next, nil if these are all. The first
-// may begin before from, in the same region.
-func (x *index) chunks(l LayerID, ino Ino, from, to uint64, n int) (ps []pair, next []byte, err error) {
-	return x.around(tableExtent, keyOfExtent(l, ino, regionOf(from)), keyOfExtent(l, ino, from), keyOfExtent(l, ino, to), n)
 }
 
 // digest returns a hash of all that the index holds, but not where in the log

@@ -72,9 +72,9 @@ func (x *index) tryPage(t table, from, to []byte, n int) ([]pair, []byte, error)
 	x.mu.RUnlock()
 	if frozen != nil {
 		mid, midNext := frozen.page(nil, t, from, to, n)
-		old, oldNext = shadow(mid, midNext, old, oldNext, 0)
+		old, oldNext = shadow(nil, mid, midNext, old, oldNext, 0)
 	}
-	ps, next := shadow(recent, recentNext, old, oldNext, 0)
+	ps, next := shadow(nil, recent, recentNext, old, oldNext, 0)
 	return there(ps), next, nil
 }
 
@@ -88,19 +88,20 @@ func (x *index) storedPage(t table, from, to []byte, n int) (ps []pair, next []b
 	err = x.db.view(func(tx kvTx) error {
 		c := tx.cursor(t)
 		k, stored := c.seek(from)
-		ps, next, err = pageAt(c, k, stored, t, to, n)
+		ps, next, err = pageAt(nil, nil, c, k, stored, t, to, n)
 		return err
 	})
 	return ps, next, err
 }
 
-// pageAt reads the page that begins with the pair that the cursor is at.
-func pageAt(c kvCursor, k, stored []byte, t table, to []byte, n int) (ps []pair, next []byte, err error) {
+// pageAt reads the page that begins with the pair that the cursor is at into ps, which is empty. It is copied into mem, if
+// there is one.
+func pageAt(mem *arena, ps []pair, c kvCursor, k, stored []byte, t table, to []byte, n int) (_ []pair, next []byte, err error) {
 	for ; k != nil && (to == nil || bytes.Compare(k, to) < 0); k, stored = c.next() {
 		if len(ps) == n {
 			return ps, bytes.Clone(k), nil
 		}
-		p, err := openPair(t, k, stored)
+		p, err := openPair(mem, t, k, stored)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -109,21 +110,29 @@ func pageAt(c kvCursor, k, stored []byte, t table, to []byte, n int) (ps []pair,
 	return ps, nil, nil
 }
 
-// openPair verifies and copies a stored pair.
-func openPair(t table, k, stored []byte) (pair, error) {
-	v, lsn, err := openStored(nil, t, k, stored)
-	return pair{key: bytes.Clone(k), val: v, lsn: lsn}, err
+// openPair verifies a stored pair and copies it, into mem if there is one.
+func openPair(mem *arena, t table, k, stored []byte) (pair, error) {
+	if mem == nil {
+		v, lsn, err := openStored(nil, t, k, stored)
+		return pair{key: bytes.Clone(k), val: v, lsn: lsn}, err
+	}
+	key := mem.keep(append(mem.room(len(k)), k...))
+	v, lsn, err := openStored(mem.room(max(len(stored), chunkMax+extentSize)), t, k, stored)
+	if err != nil {
+		return pair{}, err
+	}
+	return pair{key: key, val: mem.keep(v), lsn: lsn}, nil
 }
 
-// shadow merges two pages that begin at the same key; where both have a key,
+// shadow merges two pages that begin at the same key, and appends them to dst; where both have a key,
 // the first wins. The result ends where either does. Keys are compared without
 // their first skip bytes.
-func shadow(a []pair, aNext []byte, b []pair, bNext []byte, skip int) (ps []pair, next []byte) {
+func shadow(dst, a []pair, aNext []byte, b []pair, bNext []byte, skip int) (ps []pair, next []byte) {
 	next = aNext
 	if next == nil || bNext != nil && bytes.Compare(bNext[skip:], next[skip:]) < 0 {
 		next = bNext
 	}
-	ps = make([]pair, 0, len(a)+len(b))
+	ps = slices.Grow(dst, len(a)+len(b))
 	for len(a) > 0 || len(b) > 0 {
 		c := -1
 		switch {

@@ -59,24 +59,32 @@ func appendStored(dst []byte, t table, key, val []byte, lsn LSN) []byte {
 	return binary.LittleEndian.AppendUint32(dst, form)
 }
 
-// openStored verifies a stored pair. It returns the value, in buf if there is room, and
-// its LSN. What it returns has the size that its table asks for.
-func openStored(buf []byte, t table, key, stored []byte) ([]byte, LSN, error) {
+// verified returns the parts of a stored pair whose checksum is right.
+func verified(t table, key, stored []byte) (val []byte, lsn LSN, form uint32, err error) {
 	if err := checkKey(t, key); err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	n := len(stored) - trailerSize
 	if n < 0 {
-		return nil, 0, indexBad("%s value of %d bytes", t, len(stored))
+		return nil, 0, 0, indexBad("%s value of %d bytes", t, len(stored))
 	}
 	val, trailer := stored[:n], stored[n:]
-	lsn := LSN(binary.LittleEndian.Uint64(trailer))
-	form := binary.LittleEndian.Uint32(trailer[12:])
+	lsn = LSN(binary.LittleEndian.Uint64(trailer))
+	form = binary.LittleEndian.Uint32(trailer[12:])
 	if form > packed || form == packed && t != tableExtent || binary.LittleEndian.Uint32(trailer[8:]) != pairCRC(t, key, val, lsn, form) {
-		return nil, 0, indexBad("checksum of a value in bucket %s is wrong", t)
+		return nil, 0, 0, indexBad("checksum of a value in bucket %s is wrong", t)
+	}
+	return val, lsn, form, nil
+}
+
+// openStored verifies a stored pair. It returns the value, in buf if there is room, and
+// its LSN. What it returns has the size that its table asks for.
+func openStored(buf []byte, t table, key, stored []byte) ([]byte, LSN, error) {
+	val, lsn, form, err := verified(t, key, stored)
+	if err != nil {
+		return nil, 0, err
 	}
 	if form == packed {
-		var err error
 		if val, err = unpackChunk(buf[:0], keyTail(key), val, lsn); err != nil {
 			return nil, 0, err
 		}

@@ -144,10 +144,10 @@ func (s *Store) readOver(chain func() []LayerID, ino Ino, p []byte, off int64, l
 // reader is the memory that a read needs.
 type reader struct {
 	extents          []extent
-	layers           []LayerID                          // that they are of
-	head             [frameHeaderSize + len(zeros)]byte // frame header and CRC table
-	scratch          []byte                             // blocks that are not read in whole
-	packed, unpacked []byte                             // a frame that is compressed
+	layers           []LayerID                         // that they are of
+	head             [frameHeaderSize + blockSize]byte // frame header, and CRC table or what a frame without one holds
+	scratch          []byte                            // blocks that are not read in whole
+	packed, unpacked []byte                            // a frame that is compressed
 }
 
 // readers keeps the memory of reads that have ended. (It is no state: a reader
@@ -199,7 +199,11 @@ func (s *Store) readExtent(r *reader, want *frame, e extent, p []byte) error {
 // want.offset on, and verifies what it reads.
 func (r *reader) readFrame(seg *segment, off int64, want *frame, p []byte) error {
 	salt := seg.hdr.salt
-	h, err := readFull(seg.f, r.head[:], off)
+	first := max(len(zeros), len(p)) // bytes behind the header that are read with it: most extents are all of their frame
+	if first > blockSize {
+		first = len(zeros)
+	}
+	h, err := readFull(seg.f, r.head[:frameHeaderSize+first], off)
 	if err != nil {
 		return err
 	}
@@ -218,18 +222,20 @@ func (r *reader) readFrame(seg *segment, off int64, want *frame, p []byte) error
 	}
 	table := h[frameHeaderSize:]
 	if f.flags&flagTable == 0 {
-		data, err := readFull(seg.f, r.scratchOf(int(f.length)), off)
-		if err != nil {
-			return err
+		if missing := int(f.length) - len(table); missing > 0 {
+			more, err := readFull(seg.f, r.head[len(h):][:missing], off+int64(len(table)))
+			if err != nil {
+				return err
+			}
+			if len(more) < missing {
+				return errTruncated
+			}
 		}
-		f.payload = data
-		if len(data) < int(f.length) {
-			return errTruncated
-		}
+		f.payload = r.head[frameHeaderSize:][:f.length]
 		if err := f.checkPayload(salt); err != nil {
 			return err
 		}
-		copy(p, data[skip:])
+		copy(p, f.payload[skip:])
 		return nil
 	}
 	n := tableSize(int(f.length))
