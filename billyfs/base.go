@@ -44,7 +44,7 @@ type baseOptions struct {
 	recorded func(Ino) (deltalog.Fingerprint, bool, error)
 	now      func() int64 // nanoseconds since 1970; nil: the clock
 	lately   func() int64 // the same, maybe a bit late, and cheap; nil: as now
-	// inUse tells of an object whether it is, or was lately; it is called with mu held.
+	// inUse tells of an object whether it is, or was lately; it is called with locks held.
 	// nil: none is.
 	inUse  func(Ino) bool
 	known  int    // files that are kept in mind; 0: knownFiles
@@ -80,14 +80,10 @@ type base struct {
 	seen   eras        // changes of what the base has said
 	pinned atomic.Bool // there may be pins
 
+	objs objTable
+
+	// A commit has mu for what must be seen as one change of what is known; who enters objects shares it.
 	mu   sync.RWMutex
-	objs map[Ino]*object
-	// Entries of objs that are not directories: how many there are, are kept, and must be
-	// before some are forgotten.
-	files struct {
-		n, most, next int
-		entered       uint32 // objects, ever
-	}
 	pins pins
 
 	lists listCache
@@ -105,7 +101,7 @@ var _ Lower = (*base)(nil)
 // names it.
 func openBase(fsys billy.Filesystem, key [32]byte, o baseOptions) (*base, error) {
 	b := &base{
-		fs: fsys, id: newIdentity(key), secret: key, baseOptions: o, objs: make(map[Ino]*object),
+		fs: fsys, id: newIdentity(key), secret: key, baseOptions: o,
 		pins: pins{placed: map[place]Ino{}, lies: map[Ino]deltalog.Origin{}},
 	}
 	b.pinned.Store(o.some)
@@ -121,9 +117,10 @@ func openBase(fsys billy.Filesystem, key [32]byte, o baseOptions) (*base, error)
 	case b.lately == nil:
 		b.lately = b.now
 	}
-	if b.files.most = o.known; o.known <= 0 {
-		b.files.most = knownFiles
+	if o.known <= 0 {
+		o.known = knownFiles
 	}
+	b.objs.init(o.known)
 	b.opened = b.now()
 	b.lists.init(maxListed)
 	b.dirs.init(maxListed / 4)
@@ -152,7 +149,7 @@ func (b *base) openRoot() error {
 	}
 	root := &object{ino: RootIno, typ: TypeDir, gen: b.id.genPlain(0, "", TypeDir)}
 	root.st.Store(b.newStat(fi, RootIno))
-	b.objs[RootIno] = root
+	b.objs.set(root)
 	return nil
 }
 

@@ -24,9 +24,7 @@ type object struct {
 
 // known returns an object without asking anybody.
 func (b *base) known(ino Ino) *object {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.objs[ino]
+	return b.objs.get(ino)
 }
 
 // object returns an object that is known, or that the store knows the place of.
@@ -157,12 +155,15 @@ func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*o
 			}
 		}
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.mu.RLock()
+	defer b.mu.RUnlock()
 	if b.moves.Load() != seq {
 		return nil, errMoved
 	}
-	old := b.objs[ino]
+	s := b.objs.shard(ino)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.m[ino]
 	if old != nil && old.pinned && shared { // by another of its names
 		b.note(old, st)
 		return old, nil
@@ -188,62 +189,31 @@ func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*o
 		o.gen = b.id.genPlain(at.parent, at.name, typ)
 	}
 	o.st.Store(st)
-	b.files.entered++
-	o.nth = b.files.entered
+	o.nth = b.objs.entered.Add(1)
 	if old == nil && typ != TypeDir {
-		b.makeRoomLocked()
-		b.files.n++
+		b.objs.makeRoomLocked(s, b.inUse)
 	}
 	if old != nil {
 		b.seen.begin()
 		defer b.seen.end()
 	}
-	b.objs[ino] = o
+	s.setLocked(o)
 	return o, nil
-}
-
-// justEntered is how many objects are kept of those that came last, though nobody may have
-// come to use them yet.
-const justEntered = 1 << 10
-
-// makeRoomLocked forgets some files when too many are known, but none that is in use, or
-// was lately: a call may be between two looks at it. Directories are kept: all below
-// them is found through them.
-func (b *base) makeRoomLocked() {
-	f := &b.files
-	if f.n < max(f.most, f.next) {
-		return
-	}
-	// A sixteenth at a time, in the map's order, which is as good as random.
-	n := max(f.most/16, 1)
-	for ino, o := range b.objs {
-		if o.typ != TypeDir && f.entered-o.nth > justEntered && (b.inUse == nil || !b.inUse(ino)) {
-			delete(b.objs, ino)
-			f.n--
-			if n--; n == 0 {
-				break
-			}
-		}
-	}
-	f.next = f.n + 1
-	if n > 0 { // all the others are in use: not to look again at once
-		f.next = f.n + max(f.most/16, 1)
-	}
 }
 
 // forget drops an object that turned out to be gone or to be another one.
 func (b *base) forget(o *object) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.objs[o.ino] != o || o.ino == RootIno {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	s := b.objs.shard(o.ino)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m[o.ino] != o || o.ino == RootIno {
 		return
 	}
 	b.seen.begin()
 	defer b.seen.end()
-	delete(b.objs, o.ino)
-	if o.typ != TypeDir {
-		b.files.n--
-	}
+	s.deleteLocked(o)
 }
 
 // Lookup finds a name in a directory of the base.

@@ -337,42 +337,57 @@ func TestListCacheStaysInItsBounds(t *testing.T) {
 }
 
 func TestObjectsStayInBounds(t *testing.T) {
-	const most = 1000
-	b := openTestBase(t, memfs.New(), baseOptions{known: most})
-	b.files.n, b.files.entered = most, 2*justEntered
+	const each = 1600 // of a shard
+	b := openTestBase(t, memfs.New(), baseOptions{known: each * objShards})
+	b.objs.entered.Store(2 * justEntered)
 	st := &stat{attr: Attr{Mode: TypeRegular, Nlink: 1}}
-	for i := range Ino(100) {
-		b.objs[1000+i] = &object{ino: 1000 + i, typ: TypeRegular}
-		b.objs[2000+i] = &object{ino: 2000 + i, typ: TypeDir}
+	shard := b.objs.shard(77)
+	count := func() (dirs, files int) {
+		for _, o := range shard.m {
+			if o.typ == TypeDir {
+				dirs++
+			} else {
+				files++
+			}
+		}
+		return dirs, files
+	}
+	for ino := Ino(1000); ; ino++ {
+		if b.objs.shard(ino) != shard {
+			continue
+		}
+		if dirs, files := count(); dirs < 100 {
+			b.objs.set(&object{ino: ino, typ: TypeDir})
+		} else if files < each {
+			b.objs.set(&object{ino: ino, typ: TypeRegular})
+		} else {
+			break
+		}
 	}
 	_, err := b.enterAs(77, place{RootIno, "x"}, false, st, 0)
 	must(t, err)
-	dirs, files := 0, 0 // of those above; which files go is up to the map's order
-	for _, o := range b.objs {
-		if o.typ == TypeDir {
-			dirs++
-		} else {
-			files++
-		}
+	// Which files go is up to the map's order.
+	if dirs, files := count(); dirs != 100 || files != each-each/16+1 || shard.files != files || b.known(77) == nil {
+		t.Errorf("%d directories, %d files (%d), the new one: %v", dirs, files, shard.files, b.known(77))
 	}
-	if dirs != 101 {
-		t.Errorf("%d directories left", dirs)
-	}
-	if want := 100 - most/16 + 1; b.files.n > most || b.known(77) == nil || files != want {
-		t.Errorf("%d files are known, not the new one and %d others", files, want-1)
-	}
+
 	// Those in use stay, and so do those that just came.
-	b.inUse = func(ino Ino) bool { return ino < 10_900 }
+	const most = 10 * objShards
+	b = openTestBase(t, memfs.New(), baseOptions{known: most, inUse: func(ino Ino) bool { return ino < 10_900 }})
 	for i := range Ino(3 * justEntered) {
 		_, err := b.enterAs(10_000+i, place{RootIno, fmt.Sprint("x", i)}, false, st, 0)
 		must(t, err)
 	}
+	n := 0
 	for i := range Ino(3 * justEntered) {
-		if ino := 10_000 + i; b.known(ino) == nil && (ino < 10_900 || i+justEntered >= 3*justEntered) {
+		ino := 10_000 + i
+		if b.known(ino) != nil {
+			n++
+		} else if ino < 10_900 || i+justEntered >= 3*justEntered {
 			t.Fatalf("%d was forgotten", ino)
 		}
 	}
-	if n := b.files.n; n > most+900+justEntered+2*most/16 {
+	if n > most+900+justEntered+2*objShards {
 		t.Errorf("%d files are kept in mind, of %d", n, most)
 	}
 }

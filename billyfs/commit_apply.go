@@ -328,13 +328,7 @@ func (c *committer) link(src, dst string, s *task) error {
 
 // goneLocked forgets an object that has lost a name, or its last.
 func (c *committer) goneLocked(ino Ino) {
-	b := c.t.base
-	if o := b.objs[ino]; o != nil {
-		delete(b.objs, ino)
-		if o.typ != TypeDir {
-			b.files.n--
-		}
-	}
+	c.t.base.objs.delete(ino)
 }
 
 // unlinkedLocked is what follows from a name that is gone.

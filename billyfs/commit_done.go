@@ -516,7 +516,7 @@ func (t *Tree) pinRest(batch *deltalog.Batch) (places []place, inos []Ino) {
 			continue
 		}
 		e := deltalog.Entry{Ino: ino}
-		if o := b.objs[ino]; o != nil {
+		if o := b.known(ino); o != nil {
 			e.Type = o.typ
 		}
 		batch.Entry(deltalog.BaseLayer, at.parent, b.cookie(at.name), at.name, e)

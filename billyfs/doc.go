@@ -103,7 +103,8 @@
 //	  Tree.stack     (shared by changes; alone while the line goes on in another layer)
 //	    node.mu        (inodes, in rising order of their numbers: lockSet)
 //	      deltalog       (its append lock and all below)
-//	      locks of caches: files and directories of the base, nodes, dentries; held for a few lines
+//	      locks of caches: objects, files and directories of the base (base.mu before a shard of objects,
+//	      that before one of nodes), nodes, dentries; held for a few lines
 //
 // Reading takes none of the first three. Whoever needs locks of what a name stands for looks
 // it up, takes the locks in order, and looks again (lockNames). The base is asked

@@ -66,10 +66,10 @@ func (b *base) placeLocked(ino Ino, o deltalog.Origin) {
 	b.pins.placed[at] = ino
 	b.pins.lies[ino] = o
 	b.pinned.Store(true)
-	if old := b.objs[ino]; old != nil {
+	if old := b.known(ino); old != nil {
 		n := &object{place: at, ino: ino, gen: o.Home.Gen, typ: old.typ, pinned: true, home: &o.Home}
 		n.st.Store(&stat{})
-		b.objs[ino] = n
+		b.objs.set(n)
 	}
 	b.changedLocked(o.Parent)
 }
@@ -82,7 +82,7 @@ func (b *base) vacateLocked(at place) {
 
 // changedLocked forgets what was known of an object but that it is there.
 func (b *base) changedLocked(ino Ino) {
-	if o := b.objs[ino]; o != nil {
+	if o := b.known(ino); o != nil {
 		o.st.Store(&stat{})
 	}
 	for _, c := range []*listCache{&b.lists, &b.dirs} {
@@ -118,11 +118,13 @@ func (b *base) settled(places []place, inos []Ino) {
 
 // originOf returns where an object lies, as far as a commit or the store knows.
 func (b *base) originOf(ino Ino) (deltalog.Origin, bool, error) {
-	b.mu.RLock()
-	o, ok := b.pins.lies[ino]
-	b.mu.RUnlock()
-	if ok {
-		return o, true, nil
+	if b.pinned.Load() {
+		b.mu.RLock()
+		o, ok := b.pins.lies[ino]
+		b.mu.RUnlock()
+		if ok {
+			return o, true, nil
+		}
 	}
 	return b.origin(ino)
 }

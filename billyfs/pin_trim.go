@@ -84,10 +84,7 @@ func (t *Tree) unpin(ino Ino, at place) (bool, error) {
 	defer t.changes.end()
 	t.shifts.Add(1)
 	err := t.base.change(func() error { return t.logAppend(&b) }, func() {
-		if o := t.base.objs[ino]; o != nil {
-			delete(t.base.objs, ino)
-			t.base.files.n--
-		}
+		t.base.objs.delete(ino)
 		t.base.changedLocked(at.parent)
 	})
 	if err != nil {

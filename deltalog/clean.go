@@ -246,7 +246,7 @@ func (s *Store) cleanOne(v victim, rest func()) (copied int64, err error) {
 	if !slices.ContainsFunc(s.victims(), func(now victim) bool { return now.id == v.id }) {
 		return 0, nil
 	}
-	m := &mover{s: s, id: v.id, rest: rest}
+	m := &mover{s: s, id: v.id, dead: s.x.liveIn(v.id) == 0, rest: rest}
 	if most := s.segs.allowed(); most == 0 || most >= sortedLeast {
 		m.sorts, m.learns = true, !v.cold || s.cleaner.warm[v.id]
 	}

@@ -31,6 +31,7 @@ type move struct {
 type mover struct {
 	s      *Store
 	id     uint64
+	dead   bool // nothing in it is live: there is no need to ask of each record
 	sorts  bool // copies go to one of two heads
 	learns bool // from what is dead: it was written, or moved, as hot
 	parts  []part
@@ -111,9 +112,12 @@ func (m *mover) frame(f *frame, at loc) error {
 	}
 	mv := move{from: at}
 	mv.table, mv.key = keyOfFrame(f)
-	val, _, err := m.s.x.lookup(mv.table, mv.key)
-	if err != nil {
-		return err
+	var val []byte
+	var err error
+	if !m.dead {
+		if val, _, err = m.s.x.lookup(mv.table, mv.key); err != nil {
+			return err
+		}
 	}
 	if val == nil || valuePointer(val) != at {
 		if m.learns {
@@ -143,6 +147,12 @@ func keyOfFrame(f *frame) (table, []byte) {
 
 // data keeps the ranges of a DATA frame that files still show, to be copied.
 func (m *mover) data(f *frame, at loc) error {
+	if m.dead {
+		if m.learns {
+			m.s.cleaner.heat.overwritten(f, f.offset, f.offset+uint64(f.length))
+		}
+		return nil
+	}
 	var parts []extent
 	err := m.s.x.extents(f.layer, f.ino, int64(f.offset), int64(f.length), func(e extent) bool {
 		if e.seg == at.seg && e.frameOff == at.off && e.lsn == f.lsn {

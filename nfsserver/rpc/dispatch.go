@@ -15,6 +15,9 @@ import (
 const (
 	slowCall  = int64(150 * time.Microsecond)
 	slowCalls = 16
+	// slowMore is how many more calls get goroutines for one that took longer, slowCalls in all: a few in between that did so
+	// because the processor was taken away from them, as it is where calls come as fast as they are answered, mean nothing.
+	slowMore = 4
 	// swiftCall is what the fastest calls take at most on a machine for which slowCall is
 	// meant. On one that is slower, slowCall is so many times as long: a call that waits for
 	// nothing is not to get a goroutine there.
@@ -57,10 +60,13 @@ func (s *Server) took(class int, ns int64) {
 	if class >= Patient {
 		limit = takeOverAfter
 	}
-	if n := s.slow[class].Load(); ns >= limit*min(max(1, fastest/swiftCall), mostScale) {
-		s.late(class)
-	} else if n > 0 {
-		s.slow[class].CompareAndSwap(n, n-1) // or somebody else has
+	n := s.slow[class].Load()
+	more := max(n-1, 0)
+	if ns >= limit*min(max(1, fastest/swiftCall), mostScale) {
+		more = min(n+slowMore, slowCalls)
+	}
+	if more != n {
+		s.slow[class].CompareAndSwap(n, more) // or somebody else has
 	}
 }
 

@@ -1,0 +1,104 @@
+package billyfs
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// objShards spread the locks of an objTable.
+const objShards = 64
+
+// objTable finds the objects of a base that are known, by number. It keeps all directories, for what is below them is
+// found through them, and about most other objects.
+type objTable struct {
+	most    int
+	entered atomic.Uint32 // objects, ever
+	shards  [objShards]objShard
+}
+
+type objShard struct {
+	mu    sync.Mutex
+	m     map[Ino]*object
+	files int // that are not directories
+	next  int // there must be before some are forgotten
+}
+
+func (t *objTable) init(most int) {
+	t.most = most
+	for i := range t.shards {
+		t.shards[i].m = make(map[Ino]*object)
+	}
+}
+
+func (t *objTable) shard(ino Ino) *objShard {
+	h := uint64(ino) * 0x9E3779B97F4A7C15
+	return &t.shards[h>>32%objShards]
+}
+
+// get returns an object that is known, or nil.
+func (t *objTable) get(ino Ino) *object {
+	s := t.shard(ino)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m[ino]
+}
+
+// set enters an object; another one of its number, which has its type, is known no more.
+func (t *objTable) set(o *object) {
+	s := t.shard(o.ino)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.setLocked(o)
+}
+
+func (s *objShard) setLocked(o *object) {
+	if old := s.m[o.ino]; old != nil {
+		s.deleteLocked(old)
+	}
+	if s.m[o.ino] = o; o.typ != TypeDir {
+		s.files++
+	}
+}
+
+func (s *objShard) deleteLocked(o *object) {
+	if delete(s.m, o.ino); o.typ != TypeDir {
+		s.files--
+	}
+}
+
+// delete forgets what is known by a number.
+func (t *objTable) delete(ino Ino) {
+	s := t.shard(ino)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.m[ino]; o != nil {
+		s.deleteLocked(o)
+	}
+}
+
+// justEntered is how many objects are kept of those that came last, though nobody may have
+// come to use them yet.
+const justEntered = 1 << 10
+
+// makeRoomLocked forgets some files of a shard when too many are known, but none that is in use, or
+// was lately, which inUse, if it is not nil, tells: a call may be between two looks at it.
+func (t *objTable) makeRoomLocked(s *objShard, inUse func(Ino) bool) {
+	most := t.most / objShards
+	if s.files < max(most, s.next) {
+		return
+	}
+	// A sixteenth at a time, in the map's order, which is as good as random.
+	n := max(most/16, 1)
+	for ino, o := range s.m {
+		if o.typ != TypeDir && t.entered.Load()-o.nth > justEntered && (inUse == nil || !inUse(ino)) {
+			s.deleteLocked(o)
+			if n--; n == 0 {
+				break
+			}
+		}
+	}
+	s.next = s.files + 1
+	if n > 0 { // all the others are in use: not to look again at once
+		s.next = s.files + max(most/16, 1)
+	}
+}
