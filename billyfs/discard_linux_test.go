@@ -98,3 +98,54 @@ func TestDiscardOfAnotherName(t *testing.T) {
 		t.Errorf("%d names, with none removed", n)
 	}
 }
+
+// TestStatusOfLinks: what has become of the names of a file does not depend on which of them it was met by last.
+func TestStatusOfLinks(t *testing.T) {
+	base := t.TempDir()
+	names := []string{"f", "g", "h"}
+	must(t, os.WriteFile(filepath.Join(base, "f"), []byte("content"), 0o644))
+	for _, n := range names[1:] {
+		must(t, os.Link(filepath.Join(base, "f"), filepath.Join(base, n)))
+	}
+	for _, c := range []struct {
+		what  string
+		steps []step
+		want  []string
+	}{
+		{"one is removed, and one was and is there again", []step{remove("f"), link("g", "f"), remove("g")}, []string{"D g"}},
+		{"one is removed and there is a new one", []step{remove("g"), link("h", "x")}, []string{"R x < g"}},
+		{"two are removed and there is a new one", []step{remove("g"), remove("f"), link("h", "x")}, []string{"D g", "R x < f"}},
+		{"there is a new one", []step{link("h", "x")}, []string{"A x"}},
+	} {
+		r := newRig(t, base, filepath.Join(t.TempDir(), "delta"))
+		for _, s := range c.steps {
+			s(t, r)
+		}
+		for range 10 {
+			for _, n := range names {
+				_, err := r.base.Lookup(RootIno, n)
+				must(t, err)
+				if got := statusOf(t, r); !slices.Equal(got, c.want) {
+					t.Errorf("%s: after a look at %s status says %q, not %q", c.what, n, got, c.want)
+				}
+			}
+		}
+		for n := 0; ; n++ {
+			left := statusOf(t, r)
+			if len(left) == 0 {
+				break
+			}
+			if n == 3 {
+				t.Fatalf("%s: discarding does not end: %q", c.what, left)
+			}
+			_, err := r.DiscardPaths([]string{left[0][2:3]})
+			must(t, err)
+		}
+		for _, n := range names {
+			if a := r.path(n); a.Nlink != 3 {
+				t.Errorf("%s: %s has %d names when all is discarded", c.what, n, a.Nlink)
+			}
+		}
+		r.close()
+	}
+}

@@ -90,8 +90,16 @@ type changes struct {
 	layer   deltalog.LayerID // that shows them, over those below it
 	inodes  map[Ino]deltalog.Inode
 	entries map[place]deltalog.Entry
-	names   map[Ino][]place // names that entries give; places of the merged tree
-	paths   map[Ino]string  // of directories, found so far
+	names   map[Ino][]place      // names that entries give; places of the merged tree
+	paths   map[Ino]string       // of directories, found so far
+	lowers  map[place]lowerEntry // what lower has found
+	lost    map[Ino]place        // see lostName; nil: not gathered yet
+}
+
+// lowerEntry is what the base has at a name.
+type lowerEntry struct {
+	ino Ino
+	typ uint32
 }
 
 func (t *Tree) collect() (*changes, error) { return t.collectAt(t.live()) }
@@ -99,7 +107,7 @@ func (t *Tree) collect() (*changes, error) { return t.collectAt(t.live()) }
 func (t *Tree) collectAt(layer deltalog.LayerID) (*changes, error) {
 	c := &changes{
 		t: t, layer: layer, inodes: make(map[Ino]deltalog.Inode), entries: make(map[place]deltalog.Entry),
-		names: make(map[Ino][]place), paths: map[Ino]string{RootIno: ""},
+		names: make(map[Ino][]place), paths: map[Ino]string{RootIno: ""}, lowers: make(map[place]lowerEntry),
 	}
 	err := t.store.EachInode(layer, func(ino Ino, r deltalog.Inode) bool {
 		c.inodes[ino] = r
@@ -132,24 +140,24 @@ func (c *changes) name(at place, e deltalog.Entry) (s StatusEntry, ok bool) {
 	if s.Path, ok = c.path(at); !ok {
 		return s, false
 	}
-	lower, lowerType := c.lower(at)
-	replaced := lower != 0 && !c.elsewhere(lower, at)
+	lower := c.lower(at)
+	replaced := lower.ino != 0 && !c.elsewhere(lower.ino, at)
 	if e.Whiteout {
 		s.Code = 'D'
 		return s, replaced // else it was renamed, which is its new name's line
 	}
 	s.Size = c.size(e.Ino)
 	switch {
-	case e.Ino == lower:
+	case e.Ino == lower.ino:
 		return s, false // as the base has it; a change is a line of its own
-	case replaced && lowerType != e.Type:
+	case replaced && lower.typ != e.Type:
 		s.Code = 'T'
 	case replaced:
 		s.Code = 'M'
 	default:
 		s.Code = 'A'
 	}
-	if from, ok := c.movedFrom(e.Ino); ok && c.names[e.Ino][0] == at {
+	if from, ok := c.movedFrom(e.Ino); ok && c.isNew(e.Ino, at) {
 		s.Code, s.From = 'R', from
 		s.Conflict = c.conflict(e.Ino)
 		if r, ok := c.inodes[e.Ino]; ok {
@@ -159,27 +167,65 @@ func (c *changes) name(at place, e deltalog.Entry) (s StatusEntry, ok bool) {
 	return s, true
 }
 
-// lower returns what the base has at a name, 0 if it has nothing.
-func (c *changes) lower(at place) (Ino, uint32) {
-	if !c.t.inBase(at.parent) {
-		return 0, 0
+// lower returns what the base has at a name; its number is 0 if that is nothing.
+func (c *changes) lower(at place) lowerEntry {
+	l, ok := c.lowers[at]
+	if ok || !c.t.inBase(at.parent) {
+		return l
 	}
-	ino, err := c.t.base.Lookup(at.parent, at.name)
-	if err != nil {
-		return 0, 0
+	if ino, err := c.t.base.Lookup(at.parent, at.name); err == nil {
+		l.ino = ino
+		if o := c.t.base.known(ino); o != nil {
+			l.typ = o.typ
+		}
 	}
-	o := c.t.base.known(ino)
-	if o == nil {
-		return ino, 0
+	c.lowers[at] = l
+	return l
+}
+
+// newName returns a name that an object has got and has not in the base: of several always the same one.
+func (c *changes) newName(ino Ino) (at place, ok bool) {
+	for _, at := range c.names[ino] {
+		if c.lower(at).ino != ino {
+			return at, true
+		}
 	}
-	return ino, o.typ
+	return at, false
+}
+
+func (c *changes) isNew(ino Ino, at place) bool {
+	n, ok := c.newName(ino)
+	return ok && n == at
+}
+
+// lostName returns a name that an object has in the base and that the layer says is gone, or another object's now: of several
+// always the same one.
+func (c *changes) lostName(ino Ino) (at place, ok bool) {
+	if c.lost == nil {
+		c.lost = make(map[Ino]place)
+		for at, e := range c.entries {
+			l := c.lower(at)
+			if l.ino == 0 || !e.Whiteout && e.Ino == l.ino {
+				continue
+			}
+			if other, ok := c.lost[l.ino]; !ok || cmp.Or(cmp.Compare(at.parent, other.parent), strings.Compare(at.name, other.name)) < 0 {
+				c.lost[l.ino] = at
+			}
+		}
+	}
+	at, ok = c.lost[ino]
+	return at, ok
 }
 
 // elsewhere tells whether an object of the base that was at a place before
 // goes by a name that it had not in the base now, instead of that one.
 func (c *changes) elsewhere(ino Ino, was place) bool {
-	from, ok := c.t.lowerPlaceIf(ino)
-	return ok && from == was && c.alive(ino) && len(c.names[ino]) > 0
+	from, ok := c.lostName(ino)
+	if !ok || from != was || !c.alive(ino) {
+		return false
+	}
+	_, ok = c.newName(ino)
+	return ok
 }
 
 // movedFrom returns the path that an object of the base had there, if that
@@ -187,6 +233,9 @@ func (c *changes) elsewhere(ino Ino, was place) bool {
 func (c *changes) movedFrom(ino Ino) (string, bool) {
 	if !c.t.inBase(ino) {
 		return "", false
+	}
+	if from, ok := c.lostName(ino); ok {
+		return strings.TrimPrefix(c.t.lowerPath(from.parent)+"/"+from.name, "/"), true
 	}
 	from, ok := c.t.lowerPlaceIf(ino)
 	if !ok || c.shows(from, ino) {
@@ -211,7 +260,15 @@ func (c *changes) place(ino Ino) (at place, shown bool) {
 		return at, false
 	}
 	at, ok := c.t.lowerPlaceIf(ino)
-	return at, ino == RootIno || ok && c.shows(at, ino)
+	if ino == RootIno || ok && c.shows(at, ino) {
+		return at, true
+	}
+	for _, at := range c.names[ino] { // it may have several there
+		if c.lower(at).ino == ino {
+			return at, true
+		}
+	}
+	return at, false
 }
 
 // otherNames tells whether a file that has lost its name in the base, and has got none from the layer, may have more there.
