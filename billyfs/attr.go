@@ -32,8 +32,14 @@ func (t *Tree) load(n *node) (*state, error) {
 	}
 }
 
-// stateOf is load by number.
+// untouched is the state of what the layer says nothing of.
+var untouched state
+
+// stateOf is load by number. It makes no node for what was never changed, which is most of what is looked at.
 func (t *Tree) stateOf(ino Ino) (*state, error) {
+	if t.store.Unrecorded(ino) {
+		return &untouched, nil
+	}
 	n := t.nodes.get(ino)
 	defer t.nodes.put(n)
 	return t.load(n)
@@ -58,6 +64,9 @@ func (t *Tree) mode(op string, ino Ino) (uint32, error) {
 // Attr returns the attributes of an object. It takes no lock: what it returns
 // was true at one moment during the call.
 func (t *Tree) Attr(ino Ino) (Attr, error) {
+	if ino&deltalog.Born == 0 && t.store.Unrecorded(ino) {
+		return t.base.Attr(ino)
+	}
 	n := t.nodes.get(ino)
 	defer t.nodes.put(n)
 	s, err := t.load(n)
@@ -70,6 +79,9 @@ func (t *Tree) Attr(ino Ino) (Attr, error) {
 // Changed returns the attributes of an object that the delta has changed, if they are at hand: it
 // asks the base for nothing, and counts nothing.
 func (t *Tree) Changed(ino Ino) (Attr, bool) {
+	if t.store.Unrecorded(ino) {
+		return Attr{}, false
+	}
 	n := t.nodes.get(ino)
 	defer t.nodes.put(n)
 	s, err := t.load(n)
@@ -177,16 +189,13 @@ func (t *Tree) usage(n *node, s *state) (*usage, error) {
 }
 
 // dataBytes counts the bytes that the layer holds of a range of a file.
-func (t *Tree) dataBytes(ino Ino, off, n int64) (sum uint64, err error) {
+func (t *Tree) dataBytes(ino Ino, off, n int64) (uint64, error) {
 	if n <= 0 {
 		return 0, nil
 	}
-	err = t.store.DataRanges(t.live(), ino, off, n, func(_, n int64) bool {
-		sum += uint64(n)
-		return true
-	})
+	held, err := t.store.Held(t.live(), ino, off, n)
 	if err != nil {
 		return 0, fail("attr", ino, storeKind(err), err)
 	}
-	return sum, nil
+	return uint64(held), nil
 }

@@ -44,11 +44,8 @@ type baseOptions struct {
 	recorded func(Ino) (deltalog.Fingerprint, bool, error)
 	now      func() int64 // nanoseconds since 1970; nil: the clock
 	lately   func() int64 // the same, maybe a bit late, and cheap; nil: as now
-	// inUse tells of an object whether it is, or was lately; it is called with locks held.
-	// nil: none is.
-	inUse  func(Ino) bool
-	known  int    // files that are kept in mind; 0: knownFiles
-	hidden string // prefix of names that are not shown: a commit's
+	known    int          // files that are kept in mind; 0: knownFiles
+	hidden   string       // prefix of names that are not shown: a commit's
 	// What the store knows of pins; all nil: there can be none.
 	pinAt      func(place) (Ino, error)
 	eachPin    func(dir Ino, fn func(name string, ino Ino)) error

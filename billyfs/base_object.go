@@ -7,14 +7,14 @@ import (
 	"deltafs/deltalog"
 )
 
-// object is what is known of an object of the base. All but st never changes:
+// object is what is known of an object of the base. All but st and seen never changes:
 // an object that is found elsewhere, or with another type, is a new one.
 type object struct {
 	place
 	ino    Ino
 	gen    uint32
 	typ    uint32         // S_IFMT bits
-	nth    uint32         // of all that were entered
+	seen   uint32         // how many had been entered when it was looked up last; under the lock of its shard
 	shared bool           // the number is that of the inode, not that of the place
 	inode  uint64         // of a shared object: its inode number in the base
 	pinned bool           // a commit has given it its number, and home
@@ -163,7 +163,7 @@ func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*o
 	s := b.objs.shard(ino)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old := s.m[ino]
+	old := b.objs.getLocked(s, ino)
 	if old != nil && old.pinned && shared { // by another of its names
 		b.note(old, st)
 		return old, nil
@@ -189,9 +189,9 @@ func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*o
 		o.gen = b.id.genPlain(at.parent, at.name, typ)
 	}
 	o.st.Store(st)
-	o.nth = b.objs.entered.Add(1)
+	o.seen = b.objs.entered.Add(1)
 	if old == nil && typ != TypeDir {
-		b.objs.makeRoomLocked(s, b.inUse)
+		b.objs.makeRoomLocked(s)
 	}
 	if old != nil {
 		b.seen.begin()

@@ -339,7 +339,7 @@ func TestListCacheStaysInItsBounds(t *testing.T) {
 func TestObjectsStayInBounds(t *testing.T) {
 	const each = 1600 // of a shard
 	b := openTestBase(t, memfs.New(), baseOptions{known: each * objShards})
-	b.objs.entered.Store(2 * justEntered)
+	b.objs.entered.Store(each * objShards) // those that come now were not seen for long
 	st := &stat{attr: Attr{Mode: TypeRegular, Nlink: 1}}
 	shard := b.objs.shard(77)
 	count := func() (dirs, files int) {
@@ -371,23 +371,25 @@ func TestObjectsStayInBounds(t *testing.T) {
 		t.Errorf("%d directories, %d files (%d), the new one: %v", dirs, files, shard.files, b.known(77))
 	}
 
-	// Those in use stay, and so do those that just came.
-	const most = 10 * objShards
-	b = openTestBase(t, memfs.New(), baseOptions{known: most, inUse: func(ino Ino) bool { return ino < 10_900 }})
-	for i := range Ino(3 * justEntered) {
+	// Those that are looked up stay, and so do those that just came.
+	const most, all = 10 * objShards, 4 * justSeen
+	b = openTestBase(t, memfs.New(), baseOptions{known: most})
+	for i := range Ino(all) {
 		_, err := b.enterAs(10_000+i, place{RootIno, fmt.Sprint("x", i)}, false, st, 0)
 		must(t, err)
-	}
-	n := 0
-	for i := range Ino(3 * justEntered) {
-		ino := 10_000 + i
-		if b.known(ino) != nil {
-			n++
-		} else if ino < 10_900 || i+justEntered >= 3*justEntered {
-			t.Fatalf("%d was forgotten", ino)
+		if b.known(10_000+i%100) == nil {
+			t.Fatalf("%d was forgotten, though it was used all the time", i%100)
 		}
 	}
-	if n > most+900+justEntered+2*objShards {
+	n := 0
+	for i := range Ino(all) {
+		if b.objs.shard(10_000 + i).m[10_000+i] != nil {
+			n++
+		} else if i+justSeen >= all {
+			t.Fatalf("%d of %d was forgotten", i, all)
+		}
+	}
+	if n > most+100+justSeen+2*objShards {
 		t.Errorf("%d files are kept in mind, of %d", n, most)
 	}
 }

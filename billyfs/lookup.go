@@ -93,8 +93,8 @@ func (t *Tree) resolve(n *name) error {
 
 // showsBelow is what the base shows under a name, unless it is dead.
 func (t *Tree) showsBelow(n *name) (Ino, error) {
-	if n.lower == 0 || t.untouched(n.lower) {
-		return n.lower, nil
+	if n.lower == 0 {
+		return 0, nil
 	}
 	s, err := t.stateOf(n.lower)
 	if err != nil || s.dead() {

@@ -91,14 +91,6 @@ func (nt *nodeTable) get(ino Ino) *node {
 	return n
 }
 
-// has tells whether there is a node of ino: it is in use, or was among the last ones.
-func (nt *nodeTable) has(ino Ino) bool {
-	s := nt.shard(ino)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.m[ino] != nil
-}
-
 // peek returns the state of ino if it is in the table, without using it.
 func (nt *nodeTable) peek(ino Ino) *state {
 	s := nt.shard(ino)

@@ -40,7 +40,17 @@ func (t *objTable) get(ino Ino) *object {
 	s := t.shard(ino)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.m[ino]
+	return t.getLocked(s, ino)
+}
+
+func (t *objTable) getLocked(s *objShard, ino Ino) *object {
+	o := s.m[ino]
+	if o != nil {
+		if now := t.entered.Load(); o.seen != now {
+			o.seen = now
+		}
+	}
+	return o
 }
 
 // set enters an object; another one of its number, which has its type, is known no more.
@@ -76,21 +86,21 @@ func (t *objTable) delete(ino Ino) {
 	}
 }
 
-// justEntered is how many objects are kept of those that came last, though nobody may have
-// come to use them yet.
-const justEntered = 1 << 10
+// justSeen is how many others must have been entered at least, and half of those that are kept, since an object was looked
+// up for it to be forgotten: a call may be between two looks at it.
+const justSeen = 1 << 10
 
-// makeRoomLocked forgets some files of a shard when too many are known, but none that is in use, or
-// was lately, which inUse, if it is not nil, tells: a call may be between two looks at it.
-func (t *objTable) makeRoomLocked(s *objShard, inUse func(Ino) bool) {
+// makeRoomLocked forgets some files of a shard when too many are known, but none that was looked up lately.
+func (t *objTable) makeRoomLocked(s *objShard) {
 	most := t.most / objShards
 	if s.files < max(most, s.next) {
 		return
 	}
+	now, lately := t.entered.Load(), uint32(max(justSeen, t.most/2))
 	// A sixteenth at a time, in the map's order, which is as good as random.
 	n := max(most/16, 1)
-	for ino, o := range s.m {
-		if o.typ != TypeDir && t.entered.Load()-o.nth > justEntered && (inUse == nil || !inUse(ino)) {
+	for _, o := range s.m {
+		if o.typ != TypeDir && now-o.seen > lately {
 			s.deleteLocked(o)
 			if n--; n == 0 {
 				break
@@ -98,7 +108,7 @@ func (t *objTable) makeRoomLocked(s *objShard, inUse func(Ino) bool) {
 		}
 	}
 	s.next = s.files + 1
-	if n > 0 { // all the others are in use: not to look again at once
+	if n > 0 { // all the others were looked up lately: not to look again at once
 		s.next = s.files + max(most/16, 1)
 	}
 }

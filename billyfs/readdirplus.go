@@ -81,6 +81,9 @@ func (t *Tree) untilOf(dir Ino) int64 {
 // untouched tells that the layer says nothing of an object, as far as that is easily said. A node that is not used
 // is one of a list, and one that is not there need not be made: to look is cheaper than to use.
 func (t *Tree) untouched(ino Ino) bool {
+	if t.store.Unrecorded(ino) {
+		return true
+	}
 	if s := t.nodes.peek(ino); s != nil && s.epoch == t.epoch.Load() {
 		return s.rec == nil
 	}

@@ -153,7 +153,7 @@ func (t *Tree) inBase(ino Ino) bool {
 // baseOptions are what the base asks of the store.
 func (t *Tree) baseOptions(o Options) baseOptions {
 	id := t.store.ID()
-	b := baseOptions{immutable: o.Immutable, known: o.Known, inUse: t.nodes.has, log: t.log, now: t.now, lately: t.lately, hidden: fmt.Sprintf(".deltafs-%x-", id[:6])}
+	b := baseOptions{immutable: o.Immutable, known: o.Known, log: t.log, now: t.now, lately: t.lately, hidden: fmt.Sprintf(".deltafs-%x-", id[:6])}
 	wrap := func(op string, ino Ino, err error) error {
 		if err == nil {
 			return nil

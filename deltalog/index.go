@@ -32,13 +32,15 @@ type index struct {
 	then    liveBytes  // alive when frozen was; never changed
 	failed  error      // the flush that failed; no other is tried
 	maxIno  Ino        // highest born number seen
-	changes uint64     // moves with each pair that is set
+	changes uint64     // moves with each chunk of extents that is set
 
 	tree atomic.Pointer[layerTree] // what the layer table says
 	inos *inoFilter                // of those with a record or an origin, in any layer
 
 	scratch [2][]extent // of insertExtent
-	near    around      // of whoever applies
+	near    *around     // of whoever applies
+	// last is the look that found which extents a write is to be over: it need not be taken again to enter what is written.
+	last atomic.Pointer[around]
 
 	flushing sync.Mutex // one flush; taken before mu
 	sums     bucketSums // of the database; under flushing
@@ -46,7 +48,7 @@ type index struct {
 
 // newIndex returns an index over a database whose contents are not looked at.
 func newIndex(db kv, id StoreID) *index {
-	x := &index{db: db, id: id, txBytes: flushBytes, mem: newMemtable(), alive: liveBytes{}, inos: newInoFilter(0)}
+	x := &index{db: db, id: id, txBytes: flushBytes, mem: newMemtable(), alive: liveBytes{}, inos: newInoFilter(0), near: new(around)}
 	x.tree.Store(&layerTree{})
 	return x
 }

@@ -106,7 +106,9 @@ func (x *index) setLocked(t table, it item, old []byte) {
 		x.inos.add(keyIno(it.key)) // before anybody can look for it
 	}
 	x.mem.set(t, it)
-	x.changes++
+	if t == tableExtent {
+		x.changes++
+	}
 }
 
 // applyData enters a range of file data, region by region.
@@ -141,7 +143,11 @@ func differ(a, b []byte) (_, _ []byte) {
 
 // insertExtent rewrites the chunks that e, which lies in one region, meets.
 func (x *index) insertExtent(l LayerID, ino Ino, e extent) error {
-	chunks, _, err := x.near.chunks(x, l, ino, e.off, e.end(), math.MaxInt)
+	if a := x.last.Swap(nil); a != nil {
+		x.near, a = a, x.near
+		arounds.Put(a)
+	}
+	chunks, err := x.near.whole(x, l, ino, e.off, e.end())
 	if err != nil {
 		return err
 	}

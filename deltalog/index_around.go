@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 )
@@ -22,6 +23,7 @@ type around struct {
 	recent, mid, old    []pair
 	recentNext, oldNext []byte
 	frozen              *memtable
+	all                 bool // what was found is all that there is
 
 	keys  [4][extentKeySize + 1]byte // that lo, hi, behind, and to lie in
 	mem   arena
@@ -37,13 +39,8 @@ var arounds = sync.Pool{New: func() any { return new(around) }}
 // may begin before from, in the same region: it is the last one up to from, if that holds any. It goes
 // down into the database once. What it returns is good until the next look.
 func (a *around) chunks(x *index, l LayerID, ino Ino, from, to uint64, n int) ([]pair, []byte, error) {
-	a.x, a.n = x, n
-	for i, off := range [...]uint64{regionOf(from), from, from, to} {
-		k := &a.keys[i]
-		binary.BigEndian.PutUint32(k[:], uint32(l))
-		binary.BigEndian.PutUint64(k[layerKeySize:], uint64(ino))
-		binary.BigEndian.PutUint64(k[inoKeySize:], off)
-	}
+	a.x, a.n, a.all = x, n, false
+	a.keys = aroundKeys(l, ino, from, to)
 	a.lo, a.hi, a.behind, a.to = a.keys[0][:extentKeySize], a.keys[1][:extentKeySize], a.keys[2][:], a.keys[3][:extentKeySize]
 	if a.try == nil {
 		a.try = a.look
@@ -57,12 +54,41 @@ func (a *around) chunks(x *index, l LayerID, ino Ino, from, to uint64, n int) ([
 		err := x.db.view(a.try)
 		if err == nil {
 			ps, next := a.page()
+			a.all = next == nil
 			return ps, next, nil
 		}
 		if !errors.Is(err, errMoved) {
 			return nil, nil, err
 		}
 	}
+}
+
+// aroundKeys are lo, hi, behind, and to of a look, each with a byte more, which only behind has.
+func aroundKeys(l LayerID, ino Ino, from, to uint64) (keys [4][extentKeySize + 1]byte) {
+	for i, off := range [...]uint64{regionOf(from), from, from, to} {
+		k := &keys[i]
+		binary.BigEndian.PutUint32(k[:], uint32(l))
+		binary.BigEndian.PutUint64(k[layerKeySize:], uint64(ino))
+		binary.BigEndian.PutUint64(k[inoKeySize:], off)
+	}
+	return keys
+}
+
+// whole returns all chunks that hold extents of [from, to). If the last look was for that, and nothing has changed since, it
+// is not taken again. It is for whoever applies.
+func (a *around) whole(x *index, l LayerID, ino Ino, from, to uint64) ([]pair, error) {
+	if a.all && a.x == x && a.keys == aroundKeys(l, ino, from, to) {
+		x.mu.RLock()
+		same := a.gen == x.gen && a.changes == x.changes
+		x.mu.RUnlock()
+		if same {
+			a.all = false // the caller takes what was found apart
+			return a.found, nil
+		}
+	}
+	ps, _, err := a.chunks(x, l, ino, from, to, math.MaxInt)
+	a.all = false
+	return ps, err
 }
 
 func (a *around) look(tx kvTx) error {

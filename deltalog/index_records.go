@@ -154,12 +154,26 @@ func (x *index) eachOrigin(fn func(Ino, Origin) bool) error {
 // may show the old extents in one part and the new ones in another, never two
 // for one byte.
 func (x *index) extents(l LayerID, ino Ino, off, n int64, fn func(extent) bool) error {
+	a := arounds.Get().(*around)
+	defer arounds.Put(a)
+	return x.extentsBy(a, l, ino, off, n, fn)
+}
+
+// toWrite is extents for somebody who is about to write there.
+func (x *index) toWrite(l LayerID, ino Ino, off, n int64, fn func(extent) bool) error {
+	a := arounds.Get().(*around)
+	err := x.extentsBy(a, l, ino, off, n, fn)
+	if a = x.last.Swap(a); a != nil {
+		arounds.Put(a)
+	}
+	return err
+}
+
+func (x *index) extentsBy(a *around, l LayerID, ino Ino, off, n int64, fn func(extent) bool) error {
 	if off < 0 || n <= 0 {
 		return nil
 	}
 	from, to := uint64(off), uint64(off)+uint64(min(n, math.MaxInt64-off))
-	a := arounds.Get().(*around)
-	defer arounds.Put(a)
 	for from < to {
 		es, upTo, err := x.extentPage(a, l, ino, from, to)
 		if err != nil {

@@ -24,6 +24,10 @@ func (s *Store) Inode(l LayerID, ino Ino) (Inode, bool, error) {
 	return r, ok, s.fault("read", err)
 }
 
+// Unrecorded is true only if no layer holds a record of an inode, and of most of which none does. It costs one look at
+// the memory.
+func (s *Store) Unrecorded(ino Ino) bool { return !s.x.inos.may(ino) }
+
 // Entry returns what a directory holds for a name, and whether it holds anything.
 func (s *Store) Entry(l LayerID, dir Ino, cookie uint64, name string) (Entry, bool, error) {
 	if err := s.there(l); err != nil {
@@ -103,6 +107,26 @@ func (s *Store) DataRanges(l LayerID, ino Ino, off, n int64, fn func(off, n int6
 		fn(at, length)
 	}
 	return s.fault("read", err)
+}
+
+// Held returns how many bytes of [off, off+n) DataRanges would call fn for. A write of just that range, if it is next, costs less
+// then.
+func (s *Store) Held(l LayerID, ino Ino, off, n int64) (held int64, err error) {
+	if err := s.there(l); err != nil {
+		return 0, err
+	}
+	if chain := s.x.chain(l); len(chain) > 1 {
+		_, err = s.x.pieces(chain, ino, off, n, func(_ LayerID, e extent) bool {
+			held += int64(e.length)
+			return true
+		})
+	} else {
+		err = s.x.toWrite(l, ino, off, n, func(e extent) bool {
+			held += int64(e.length)
+			return true
+		})
+	}
+	return held, s.fault("read", err)
 }
 
 // ReadAt fills p with the file's data from off on. Ranges that the layer holds
