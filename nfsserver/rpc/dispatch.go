@@ -8,8 +8,8 @@ import (
 
 // Who carries a call out. The reader itself does where it can: no other goroutine has to
 // be woken, and the replies to calls that came together leave together. But while it is
-// in a call nobody reads. So calls of a class of which one took longer than slowCall, the
-// next slowCalls of them, get goroutines, until they are fast again; and where the reader
+// in a call nobody reads. So after a call of a class that took longer than slowCall the next few of
+// that class get goroutines, up to slowCalls where they are slow, too; and where the reader
 // is still in a call after takeOverAfter, or a few times that, another one takes its place.
 // To look at the clock can cost more than a call, so the reader does for some calls only.
 const (
