@@ -122,10 +122,10 @@ func openBase(fsys billy.Filesystem, key [32]byte, o baseOptions) (*base, error)
 	b.lists.init(maxListed)
 	b.dirs.init(maxListed / 4)
 	b.fds.init(maxOpenFiles)
-	b.held.init(openDirs())
 	if err := b.openRoot(); err != nil {
 		return nil, err
 	}
+	b.held.init(openDirs())
 	return b, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"sync/atomic"
 )
 
 // openDir is a directory of the base that is held open.
@@ -19,14 +20,18 @@ type dirOpener interface {
 	OpenDir(name string) (openDir, error)
 }
 
-// maxOpenDirs is how many directories of a base are held open, or an eighth of what the process may open, if that is less.
+// maxOpenDirs is how many directories of a base are held open at most; those of all bases of a process share openDirs.
 const maxOpenDirs = 1 << 10
+
+// dirCaches is how many bases hold directories open.
+var dirCaches atomic.Int64
 
 // dirCache holds those directories of the base open in which names were looked at last: the kernel opens something on
 // a walk to a name anyway. A directory is taken for what its path leads to as long as what the base says is believed
 // (see trust), and no commit changes the base.
 type dirCache struct {
 	mu     sync.Mutex
+	all    int // of all bases together
 	max    int
 	dirs   map[Ino]*heldDir
 	lru    list.List // of *heldDir, the one used last in front
@@ -42,7 +47,13 @@ type heldDir struct {
 	dir   openDir // nil: it is not open yet, or does not open
 }
 
-func (c *dirCache) init(max int) { c.max, c.dirs = max, make(map[Ino]*heldDir) }
+func (c *dirCache) init(all int) {
+	c.all, c.max, c.dirs = all, min(all, maxOpenDirs), make(map[Ino]*heldDir)
+	dirCaches.Add(1)
+}
+
+// most is how many directories this base may hold now. One that was alone and held more gives them back when it opens the next.
+func (c *dirCache) most() int { return min(c.max, c.all/int(dirCaches.Load())) }
 
 // get returns a directory that is open, by open if need be, or nil. fresh tells whether what was so at a time may still
 // be believed. It may be closed before it is used.
@@ -70,21 +81,27 @@ func (c *dirCache) get(dir Ino, seq uint64, now int64, fresh func(since int64) b
 
 // look returns a directory if it is open, or else, for the first who asks, what is to hold it.
 func (c *dirCache) look(dir Ino, seq uint64, now int64, fresh func(since int64) bool) (openDir, *heldDir) {
-	var old openDir
+	var old []openDir
 	c.mu.Lock()
 	defer func() {
 		c.mu.Unlock()
-		if old != nil {
-			old.Close()
+		for _, d := range old {
+			d.Close()
 		}
 	}()
-	if c.closed || c.max == 0 {
+	if c.closed {
 		return nil, nil
 	}
 	h := c.dirs[dir]
 	if h == nil {
-		if c.lru.Len() >= c.max {
-			old = c.dropLocked(c.lru.Back().Value.(*heldDir))
+		most := c.most()
+		for c.lru.Len() > 0 && c.lru.Len() >= most {
+			if d := c.dropLocked(c.lru.Back().Value.(*heldDir)); d != nil {
+				old = append(old, d)
+			}
+		}
+		if most == 0 {
+			return nil, nil
 		}
 		h = &heldDir{ino: dir, seq: seq, since: now}
 		h.elem = c.lru.PushFront(h)
@@ -93,7 +110,9 @@ func (c *dirCache) look(dir Ino, seq uint64, now int64, fresh func(since int64) 
 		c.lru.MoveToFront(h.elem)
 	}
 	if h.seq != seq || !fresh(h.since) {
-		old = h.dir
+		if h.dir != nil {
+			old = append(old, h.dir)
+		}
 		h.dir, h.seq, h.since, h.tried = nil, seq, now, false
 	}
 	if !h.tried {
@@ -112,6 +131,9 @@ func (c *dirCache) dropLocked(h *heldDir) openDir {
 
 func (c *dirCache) close() error {
 	c.mu.Lock()
+	if !c.closed {
+		dirCaches.Add(-1)
+	}
 	c.closed = true
 	c.mu.Unlock()
 	return c.clear()

@@ -136,6 +136,31 @@ func TestDirectoriesHeldOpen(t *testing.T) {
 	walk(t, h, filepath.Join("d0", "f99")) // by its path
 }
 
+// TestBasesShareOpenDirectories: where there are more bases each holds fewer, and what a base that was alone held more goes
+// when it opens the next.
+func TestBasesShareOpenDirectories(t *testing.T) {
+	h, c := newCounted(t, 6)
+	h.held.all = 4 * int(dirCaches.Load())
+	look := func(most int) {
+		t.Helper()
+		for d := range 6 {
+			walk(t, h, fmt.Sprintf("d%d/f0", d))
+			if n := int(c.opens.Load() - c.closes.Load()); n > most {
+				t.Errorf("%d directories are open, at most %d are to be", n, most)
+			}
+		}
+	}
+	look(4)
+	others := int(dirCaches.Load()) // as many again
+	for range others {
+		b, _ := newCounted(t, 1)
+		defer b.close()
+	}
+	look(4) // before all have been opened anew
+	h.clock.later()
+	look(2)
+}
+
 // TestDirectoryThatDoesNotOpen: names in it are found by their paths.
 func TestDirectoryThatDoesNotOpen(t *testing.T) {
 	h, c := newCounted(t, 1)

@@ -28,5 +28,5 @@ func (s *stat) fill(sys any) {
 	a.Atime, a.Mtime, a.Ctime = t.Atimespec.Nano(), t.Mtimespec.Nano(), t.Ctimespec.Nano()
 }
 
-// openDirs is how many directories of the base may be held open: here they cannot be.
+// openDirs is how many directories of bases may be held open: here they cannot be.
 func openDirs() int { return 0 }

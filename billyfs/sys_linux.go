@@ -26,11 +26,11 @@ func (s *stat) fill(sys any) {
 	a.Atime, a.Mtime, a.Ctime = t.Atim.Nano(), t.Mtim.Nano(), t.Ctim.Nano()
 }
 
-// openDirs is how many directories of the base may be held open.
+// openDirs is how many directories of bases may be held open: an eighth of what the process may open.
 func openDirs() int {
 	var l syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
 		return 0
 	}
-	return int(min(maxOpenDirs, uint64(l.Cur)/8))
+	return int(min(1<<30, uint64(l.Cur)/8))
 }

@@ -17,5 +17,5 @@ func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
 // then, and drift is seen by size and mtime.
 func (s *stat) fill(any) {}
 
-// openDirs is how many directories of the base may be held open: here they cannot be.
+// openDirs is how many directories of bases may be held open: here they cannot be.
 func openDirs() int { return 0 }
