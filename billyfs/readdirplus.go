@@ -1,6 +1,11 @@
 package billyfs
 
-import "deltafs/deltalog"
+import (
+	"sync"
+	"sync/atomic"
+
+	"deltafs/deltalog"
+)
 
 // Plus is what is known of an entry besides its name. Either can be missing: the object
 // may just have gone.
@@ -19,9 +24,9 @@ type Plus struct {
 func (t *Tree) ReadDirPlus(dir Ino, cookie uint64, fn func(DirEntry, *Plus) bool) (eof bool, err error) {
 	w := plusWalk{t: t, dir: dir, until: t.untilOf(dir)}
 	return t.ReadDir(dir, cookie, func(e DirEntry) bool {
-		if w.look(e.Ino); !w.HasAttr { // it may have been forgotten since it was listed
+		if w.look(&e); !w.HasAttr { // it may have been forgotten since it was listed
 			if _, err := t.Lookup(dir, e.Name); err == nil {
-				w.look(e.Ino)
+				w.look(&e)
 			}
 		}
 		return fn(e, &w.Plus)
@@ -32,7 +37,9 @@ func (t *Tree) ReadDirPlus(dir Ino, cookie uint64, fn func(DirEntry, *Plus) bool
 type plusWalk struct {
 	t   *Tree
 	dir Ino
-	now int64 // when the first entry was looked at
+	now int64 // when the first entry was looked at, or what was too old last
+	// ahead is the cookie up to which what was too old was looked at anew.
+	ahead uint64
 	// until is up to when the listing may be believed.
 	until int64
 	Plus
@@ -41,15 +48,15 @@ type plusWalk struct {
 	known bool          // home is
 }
 
-func (w *plusWalk) look(ino Ino) {
-	t := w.t
-	if ino != RootIno && t.untouched(ino) && w.lookBase(ino) {
+func (w *plusWalk) look(e *DirEntry) {
+	t, ino := w.t, e.Ino
+	if ino != RootIno && t.untouched(ino) && w.lookBase(e) {
 		return
 	}
 	n := t.nodes.get(ino)
 	defer t.nodes.put(n)
 	s, err := t.load(n)
-	if err == nil && s.rec == nil && ino != RootIno && w.lookBase(ino) {
+	if err == nil && s.rec == nil && ino != RootIno && w.lookBase(e) {
 		return
 	}
 	if err == nil {
@@ -93,8 +100,8 @@ func (t *Tree) untouched(ino Ino) bool {
 
 // lookBase is look for an object of the base that is known, and was looked at lately, and
 // that nothing is peculiar about; it is false for others.
-func (w *plusWalk) lookBase(ino Ino) bool {
-	b := w.t.base
+func (w *plusWalk) lookBase(e *DirEntry) bool {
+	b, ino := w.t.base, e.Ino
 	o := b.known(ino)
 	if o == nil || o.shared || o.pinned || o.parent != w.dir || b.pinned.Load() {
 		return false
@@ -107,7 +114,12 @@ func (w *plusWalk) lookBase(ino Ino) bool {
 		return false
 	}
 	if !b.immutable && !trusted(st.at, w.now) {
-		return false
+		if !w.lookAhead(e.Cookie) {
+			return false
+		}
+		if st = o.st.Load(); st == nil || o.typ == TypeDir && !st.links || !trusted(st.at, w.now) {
+			return false
+		}
 	}
 	if !w.known {
 		w.home = deltalog.Home{Parent: w.dir}
@@ -121,5 +133,55 @@ func (w *plusWalk) lookBase(ino Ino) bool {
 	w.Handle = Handle{Ino: ino, Gen: o.gen, Parent: w.home.Parent, Depth: w.home.Depth, Ancestors: w.home.Ancestors}
 	w.HasAttr, w.HasHandle = true, true
 	w.Until = min(w.until, b.untilOf(st))
+	return true
+}
+
+// Where the base is far away each look at an object waits, so those of a listing are looked at anew several at a time, and
+// for the calls that come next, too.
+const (
+	lookers   = 8
+	lookPart  = 16  // entries for each of them at a time
+	lookAhead = 512 // entries
+)
+
+// lookAhead looks at what is too old of what the base lists from a cookie on, unless that was done already, or is little.
+func (w *plusWalk) lookAhead(cookie uint64) bool {
+	if cookie <= w.ahead {
+		return false
+	}
+	b := w.t.base
+	list, err := b.ReadDir(w.dir)
+	if err != nil {
+		return false
+	}
+	list = list[firstFrom(list, cookie):]
+	list = list[:min(len(list), lookAhead)]
+	if len(list) <= lookPart {
+		return false
+	}
+	w.ahead = list[len(list)-1].Cookie
+	var next atomic.Int64
+	look := func() {
+		for {
+			to := int(next.Add(lookPart))
+			from := to - lookPart
+			if from >= len(list) {
+				return
+			}
+			for i := range list[from:min(to, len(list))] {
+				ino := list[from+i].Ino
+				if o := b.known(ino); o != nil && !b.fresh(o.st.Load()) {
+					_, _, _ = b.stat(ino, true) // what is wrong with it is seen by who asks for it
+				}
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	for range min(lookers, (len(list)-1)/lookPart+1) - 1 {
+		wg.Go(look)
+	}
+	look()
+	wg.Wait()
+	w.now = b.lately()
 	return true
 }

@@ -1,8 +1,18 @@
 package billyfs
 
 import (
+	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/go-git/go-billy/v5"
+
+	"deltafs/deltalog"
 )
 
 // TestReadDirPlus: what a listing says of its entries is what is said when one asks for
@@ -72,4 +82,83 @@ func comparePlus(t *testing.T, tree *Tree, dir Ino, when string) {
 		return true
 	})
 	must(t, err)
+}
+
+// meeting is a base on which, while it is on, looks wait until there are several at a time, once.
+type meeting struct {
+	billy.Filesystem
+	on      atomic.Bool
+	waiting atomic.Int64
+	met     chan struct{} // closed when enough have come
+	alone   atomic.Int64  // looks that waited in vain
+}
+
+const meet = 4
+
+func (m *meeting) Lstat(name string) (fs.FileInfo, error) {
+	if m.on.Load() && strings.Contains(name, "/f") {
+		if m.waiting.Add(1) == meet {
+			m.on.Store(false)
+			close(m.met)
+		}
+		select {
+		case <-m.met:
+		case <-time.After(20 * time.Second):
+			m.alone.Add(1)
+			m.on.Store(false)
+		}
+	}
+	return m.Filesystem.Lstat(name)
+}
+
+// TestListingLooksAhead: what was listed before and is too old to be believed is looked at several at a time, and seen as it
+// is now.
+func TestListingLooksAhead(t *testing.T) {
+	base, c := t.TempDir(), newClock()
+	c.ns.Store(time.Now().Add(time.Hour).UnixNano()) // long after the directory was changed
+	must(t, os.Mkdir(filepath.Join(base, "d"), 0o755))
+	const files = lookAhead * 3 / 2
+	for i := range files {
+		must(t, os.WriteFile(filepath.Join(base, "d", fmt.Sprint("f", i)), nil, 0o644))
+	}
+	m := &meeting{Filesystem: openRoot(t, base), met: make(chan struct{})}
+	r := newRigOver(t, m, filepath.Join(t.TempDir(), "delta"))
+	r.close()
+	r.opts = Options{Now: c.now}
+	store, err := deltalog.Open(r.dir, storeOptions(fullSegment))
+	must(t, err)
+	r.store = store
+	r.open()
+	defer r.close()
+	dir := r.path("d").Ino
+	sizes := func() map[string]uint64 {
+		t.Helper()
+		all := map[string]uint64{}
+		_, err := r.ReadDirPlus(dir, 0, func(e DirEntry, p *Plus) bool {
+			if p.HasAttr && strings.HasPrefix(e.Name, "f") {
+				all[e.Name] = p.Attr.Size
+			}
+			return true
+		})
+		must(t, err)
+		return all
+	}
+	if n := len(sizes()); n != files {
+		t.Fatalf("%d files, not %d", n, files)
+	}
+	must(t, os.WriteFile(filepath.Join(base, "d", "f7"), []byte("content"), 0o644))
+	c.later()
+	m.on.Store(true)
+	got := sizes()
+	if n := m.alone.Load(); n > 0 || m.waiting.Load() < meet {
+		t.Errorf("%d looks at the base at a time, of which %d waited for %d others in vain", m.waiting.Load(), n, meet-1)
+	}
+	if len(got) != files || got["f7"] != 7 || got["f8"] != 0 {
+		t.Errorf("%d files, f7 has %d bytes", len(got), got["f7"])
+	}
+	must(t, os.Remove(filepath.Join(base, "d", "f8")))
+	c.later()
+	if got = sizes(); len(got) != files-1 {
+		t.Errorf("%d files, with one removed from %d", len(got), files)
+	}
 }
