@@ -145,7 +145,7 @@ func (f *flusher) writePairs(tx kvTx) error {
 	room, wrote := f.txBytes, false
 	for ; f.table < tables; f.table, f.next = f.table+1, nil {
 		var err error
-		f.frozen.trees[f.table].Ascend(item{key: f.next}, func(it item) bool {
+		f.frozen.ascend(f.table, f.next, func(it item) bool {
 			if room -= len(it.key) + len(it.val) + trailerSize; room < 0 && wrote {
 				f.next, err = it.key, errFull
 				return false

@@ -2,6 +2,7 @@ package deltalog
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"github.com/tidwall/btree"
 )
@@ -14,49 +15,101 @@ type item struct {
 	lsn LSN
 }
 
+// entry is an item as a tree holds it: with the first bytes of its key beside that, so that most keys are told apart
+// without a look at the memory of each.
+type entry struct {
+	tail, ino uint64 // bytes 12 to 19, 4 to 11,
+	layer     uint32 // and 0 to 3 of the key; zeros where it has none
+	key       []byte
+	v         *value // nil: this is only what is looked for
+}
+
+type value struct {
+	val []byte
+	lsn LSN
+}
+
+func entryOf(key []byte, v *value) entry {
+	head := key
+	if len(head) < entryKeySize {
+		var padded [entryKeySize]byte
+		copy(padded[:], key)
+		head = padded[:]
+	}
+	return entry{
+		layer: binary.BigEndian.Uint32(head), ino: binary.BigEndian.Uint64(head[layerKeySize:]), tail: binary.BigEndian.Uint64(head[inoKeySize:]),
+		key: key, v: v,
+	}
+}
+
+func (e entry) item() item { return item{e.key, e.v.val, e.v.lsn} }
+
+// lessEntry is the order of the keys, byte by byte.
+func lessEntry(a, b entry) bool {
+	switch {
+	case a.layer != b.layer:
+		return a.layer < b.layer
+	case a.ino != b.ino:
+		return a.ino < b.ino
+	case a.tail != b.tail:
+		return a.tail < b.tail
+	}
+	return bytes.Compare(a.key, b.key) < 0
+}
+
 // memtable holds what the log says and the database does not yet. It is not
 // for concurrent use; the index guards it until it is frozen.
 type memtable struct {
-	trees [tables]*btree.BTreeG[item]
+	trees [tables]*btree.BTreeG[entry]
 	keys  int
 	bytes int64 // of keys and values
 }
 
 func newMemtable() *memtable {
 	m := &memtable{}
-	less := func(a, b item) bool { return bytes.Compare(a.key, b.key) < 0 }
 	for t := range m.trees {
-		m.trees[t] = btree.NewBTreeGOptions(less, btree.Options{NoLocks: true})
+		m.trees[t] = btree.NewBTreeGOptions(lessEntry, btree.Options{NoLocks: true})
 	}
 	return m
 }
 
 func (m *memtable) set(t table, it item) {
-	old, replaced := m.trees[t].Set(it)
+	old, replaced := m.trees[t].Set(entryOf(it.key, &value{it.val, it.lsn}))
 	if !replaced {
 		m.keys++
 		m.bytes += int64(len(it.key))
+	} else {
+		m.bytes -= int64(len(old.v.val))
 	}
-	m.bytes += int64(len(it.val)) - int64(len(old.val))
+	m.bytes += int64(len(it.val))
 }
 
 func (m *memtable) get(t table, key []byte) (item, bool) {
-	return m.trees[t].Get(item{key: key})
+	e, ok := m.trees[t].Get(entryOf(key, nil))
+	if !ok {
+		return item{}, false
+	}
+	return e.item(), true
 }
 
 // floor returns the last item in [lo, hi].
 func (m *memtable) floor(t table, lo, hi []byte) (it item, ok bool) {
-	m.trees[t].Descend(item{key: hi}, func(x item) bool {
-		it, ok = x, bytes.Compare(x.key, lo) >= 0
+	m.trees[t].Descend(entryOf(hi, nil), func(e entry) bool {
+		it, ok = e.item(), bytes.Compare(e.key, lo) >= 0
 		return false
 	})
 	return it, ok
 }
 
+// ascend calls fn for the items from a key on, in order, until it returns false.
+func (m *memtable) ascend(t table, from []byte, fn func(item) bool) {
+	m.trees[t].Ascend(entryOf(from, nil), func(e entry) bool { return fn(e.item()) })
+}
+
 // page appends the first items in [from, to), max at most, to dst. A nil to is
 // the end of the table. next is the key of the first item left out, or nil.
 func (m *memtable) page(dst []item, t table, from, to []byte, max int) (items []item, next []byte) {
-	m.trees[t].Ascend(item{key: from}, func(x item) bool {
+	m.ascend(t, from, func(x item) bool {
 		if to != nil && bytes.Compare(x.key, to) >= 0 {
 			return false
 		}
