@@ -74,8 +74,9 @@ func (d *direct) list(dir []byte, cookie uint64) []byte {
 func TestListingsThatAreKept(t *testing.T) {
 	const seed = 3
 	rng := rand.New(rand.NewPCG(seed, 0))
-	clock := time.Now().UnixNano()
-	d, dsk, fs := newListed(t, func() int64 { clock += 1000; return clock })
+	var clock atomic.Int64 // several look at it at a time
+	clock.Store(time.Now().UnixNano())
+	d, dsk, fs := newListed(t, func() int64 { return clock.Add(1000) })
 	root := mustHandle(t, d.s)
 	lookup := func(dir []byte, name string) []byte {
 		var r wire.LookupRes
@@ -97,8 +98,8 @@ func TestListingsThatAreKept(t *testing.T) {
 		do   func(dir []byte)
 	}{
 		{"nothing", func([]byte) {}},
-		{"half a second", func([]byte) { clock += 5e8 }},
-		{"a second", func([]byte) { clock += 1e9 }},
+		{"half a second", func([]byte) { clock.Add(5e8) }},
+		{"a second", func([]byte) { clock.Add(1e9) }},
 		{"GETATTR", func(dir []byte) {
 			var r wire.GetattrRes
 			d.nfs(wire.ProcGetattr, &wire.ObjectArgs{Object: dir}, &r)
