@@ -287,10 +287,11 @@ func sumPayload(payload []byte, table int, salt uint32) uint32 {
 	return sumBlocks(payload[:table], payload[table:], salt)
 }
 
-// sumBlocks fills the CRC table of data, and computes its CRC.
+// sumBlocks fills the CRC table of data, and computes its CRC. It goes from the end of the data, which came last and is in the
+// processor's cache, to the beginning, which is what is written next.
 func sumBlocks(table, data []byte, salt uint32) uint32 {
 	clear(table[4*blocks(len(data)):])
-	for i := range blocks(len(data)) {
+	for i := blocks(len(data)) - 1; i >= 0; i-- {
 		block := data[i*blockSize : min((i+1)*blockSize, len(data))]
 		binary.LittleEndian.PutUint32(table[4*i:], saltedSum(salt, block))
 	}

@@ -19,7 +19,7 @@ func (x *index) apply(f *frame, at loc) error {
 		x.mu.Lock()
 		x.maxIno = f.ino
 		if f.typ == frameInode { // there cannot be one yet
-			x.setLocked(tableInode, item{keyOfIno(f.layer, f.ino), pointerValue(at, f.payload), f.lsn}, nil)
+			x.setLocked(tableInode, item{key: keyOfIno(f.layer, f.ino), val: pointerValue(at, f.payload), lsn: f.lsn}, nil)
 		}
 		x.mu.Unlock()
 		if f.typ == frameInode {
@@ -84,7 +84,7 @@ func (x *index) put(t table, key, val []byte, lsn LSN) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if it, ok := x.mem.get(t, key); !ok || it.lsn <= lsn {
-		x.setLocked(t, item{key, val, lsn}, old)
+		x.setLocked(t, item{key: key, val: val, lsn: lsn}, old)
 	}
 	return nil
 }
@@ -164,13 +164,13 @@ func (x *index) insertExtent(l LayerID, ino Ino, e extent) error {
 	es := insert(x.scratch[1][:0], old, e)
 	x.scratch[0], x.scratch[1] = old, es
 	grown := e.off >= es[len(es)-1].off
-	x.replaceChunks(l, ino, start, chunks, pack(es, grown))
+	x.replaceChunks(l, ino, start, chunks, pack(es, grown), x.near.upTo)
 	return nil
 }
 
 // replaceChunks puts new chunks in the place of old ones. The first begins at
-// start, the others at their first extents. What was old is not to be used any more.
-func (x *index) replaceChunks(l LayerID, ino Ino, start uint64, old []pair, chunks [][]extent) {
+// start, the others at their first extents. What was old is not to be used any more. upTo is as of item, for the last.
+func (x *index) replaceChunks(l LayerID, ino Ino, start uint64, old []pair, chunks [][]extent, upTo uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for i, es := range chunks {
@@ -183,20 +183,25 @@ func (x *index) replaceChunks(l LayerID, ino Ino, start uint64, old []pair, chun
 			old[i] = old[len(old)-1]
 			old = old[:len(old)-1]
 		}
-		x.setChunkLocked(keyOfExtent(l, ino, start), es, was)
+		end := upTo
+		if i+1 < len(chunks) {
+			end = chunks[i+1][0].off
+		}
+		end = min(end, regionOf(start)+regionSize) // what is behind comes and goes without a look at this one
+		x.setChunkLocked(keyOfExtent(l, ino, start), es, was, end)
 	}
 	for _, c := range old {
-		x.setChunkLocked(bytes.Clone(c.key), nil, c.val)
+		x.setChunkLocked(bytes.Clone(c.key), nil, c.val, 0)
 	}
 }
 
 // setChunkLocked puts a chunk in the place of the value old.
-func (x *index) setChunkLocked(key []byte, es []extent, old []byte) {
+func (x *index) setChunkLocked(key []byte, es []extent, old []byte, upTo uint64) {
 	var newest LSN
 	for _, e := range es {
 		newest = max(newest, e.lsn)
 	}
-	x.setLocked(tableExtent, item{key, encodeChunk(es), newest}, old)
+	x.setLocked(tableExtent, item{key, encodeChunk(es), newest, upTo}, old)
 }
 
 // cutFile ends a file's extents at length.
@@ -209,7 +214,7 @@ func (x *index) cutFile(l LayerID, ino Ino, length uint64, lsn LSN) error {
 		left := cut(make([]extent, 0, len(es)), es, length, lsn)
 		if !slices.Equal(left, es) {
 			x.mu.Lock()
-			x.setChunkLocked(bytes.Clone(p.key), left, p.val)
+			x.setChunkLocked(bytes.Clone(p.key), left, p.val, 0)
 			x.mu.Unlock()
 		}
 		return true
@@ -290,7 +295,7 @@ func (x *index) repointData(l LayerID, ino Ino, off, end uint64, to loc, lsn LSN
 			}
 		}
 		if moved {
-			x.replaceChunks(l, ino, keyTail(chunks[0].key), chunks, pack(es, false))
+			x.replaceChunks(l, ino, keyTail(chunks[0].key), chunks, pack(es, false), x.near.upTo)
 		}
 	}
 	return nil

@@ -23,7 +23,8 @@ type around struct {
 	recent, mid, old    []pair
 	recentNext, oldNext []byte
 	frozen              *memtable
-	all                 bool // what was found is all that there is
+	all                 bool   // what was found is all that there is
+	upTo                uint64 // as of item, for the last that was found, or for one that began where lo does; if all is
 
 	keys  [4][extentKeySize + 1]byte // that lo, hi, behind, and to lie in
 	mem   arena
@@ -50,11 +51,19 @@ func (a *around) chunks(x *index, l LayerID, ino Ino, from, to uint64, n int) ([
 		a.last, a.frozen, a.recent, a.mid, a.old = pair{}, nil, a.recent[:0], a.mid[:0], a.old[:0]
 		x.mu.RLock()
 		a.gen, a.changes = x.gen, x.changes
+		if it, ok := x.recentFloorLocked(tableExtent, a.lo, a.hi); ok && it.val != nil && it.upTo >= to {
+			x.mu.RUnlock()
+			a.found, a.upTo, a.all = append(a.found[:0], it), it.upTo, true
+			return a.found, nil, nil
+		}
 		x.mu.RUnlock()
+		a.upTo = math.MaxUint64
 		err := x.db.view(a.try)
 		if err == nil {
 			ps, next := a.page()
-			a.all = next == nil
+			if a.all = next == nil; !a.all {
+				a.upTo = 0
+			}
 			return ps, next, nil
 		}
 		if !errors.Is(err, errMoved) {
@@ -122,8 +131,17 @@ func (a *around) look(tx kvTx) error {
 	} else {
 		k, stored = c.seek(a.behind)
 	}
-	a.old, a.oldNext, err = pageAt(&a.mem, a.old, c, k, stored, tableExtent, a.to, a.n)
+	var then []byte
+	a.old, a.oldNext, then, err = pageAt(&a.mem, a.old, c, k, stored, tableExtent, a.to, a.n)
+	a.limit(then)
 	return err
+}
+
+// limit takes a key at or behind to into account: there, if it is of the same file, another chunk may begin.
+func (a *around) limit(then []byte) {
+	if then != nil && sameIno(then, a.to) {
+		a.upTo = min(a.upTo, keyTail(then))
+	}
 }
 
 // recently looks into the memtables: for the last pair up to hi, which in the database is
@@ -143,7 +161,9 @@ func (a *around) recently(hi, k []byte, again bool) (gone []byte, err error) {
 		return it.key, nil
 	}
 	a.last = it
-	a.recent, a.recentNext = x.mem.page(a.recent[:0], tableExtent, a.behind, a.to, a.n)
+	var then []byte
+	a.recent, a.recentNext, then = x.mem.page(a.recent[:0], tableExtent, a.behind, a.to, a.n)
+	a.limit(then)
 	a.frozen = x.frozen
 	return nil, nil
 }
@@ -156,8 +176,9 @@ func (a *around) page() ([]pair, []byte) {
 	}
 	old, oldNext := a.old, a.oldNext
 	if a.frozen != nil {
-		var midNext []byte
-		a.mid, midNext = a.frozen.page(a.mid, tableExtent, a.behind, a.to, a.n)
+		var midNext, then []byte
+		a.mid, midNext, then = a.frozen.page(a.mid, tableExtent, a.behind, a.to, a.n)
+		a.limit(then)
 		a.frozen = nil // it may be large
 		old, oldNext = shadow(nil, a.mid, midNext, old, oldNext, 0)
 	}

@@ -188,7 +188,7 @@ func (x *index) addLevel(live liveBytes, m, seen *memtable) error {
 	for t := range tables {
 		for from, more := []byte{}, true; more; {
 			x.mu.RLock()
-			items, next := m.page(nil, t, from, nil, pageMost)
+			items, next, _ := m.page(nil, t, from, nil, pageMost)
 			x.mu.RUnlock()
 			err := x.db.view(func(tx kvTx) error {
 				for _, it := range items {

@@ -178,6 +178,7 @@ func (w *indexWorld) check() {
 	w.t.Helper()
 	w.checkRecords()
 	w.checkFiles()
+	w.checkUpTo()
 	rebuilt := newIndex(emptyKV{}, StoreID{1})
 	for _, l := range w.log {
 		w.apply(rebuilt, l)
@@ -259,6 +260,23 @@ func (w *indexWorld) checkFiles() {
 		}
 		checkExtents(w.t, want, es)
 	}
+}
+
+// checkUpTo fails if a chunk begins where one of the memtable says that none does.
+func (w *indexWorld) checkUpTo() {
+	w.t.Helper()
+	var keys [][]byte
+	if err := w.x.each(tableExtent, []byte{}, nil, func(p pair) bool { keys = append(keys, p.key); return true }); err != nil {
+		w.t.Fatal(err)
+	}
+	w.x.mem.ascend(tableExtent, nil, func(it item) bool {
+		for _, k := range keys {
+			if sameIno(k, it.key) && keyTail(k) > keyTail(it.key) && keyTail(k) < it.upTo {
+				w.t.Fatalf("the chunk at %d says that there is none up to %d; one is at %d", keyTail(it.key), it.upTo, keyTail(k))
+			}
+		}
+		return true
+	})
 }
 
 func TestIndexFollowsRandomHistories(t *testing.T) {

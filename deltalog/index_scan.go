@@ -67,11 +67,11 @@ func (x *index) tryPage(t table, from, to []byte, n int) ([]pair, []byte, error)
 		x.mu.RUnlock()
 		return nil, nil, errMoved
 	}
-	recent, recentNext := x.mem.page(nil, t, from, to, n)
+	recent, recentNext, _ := x.mem.page(nil, t, from, to, n)
 	frozen := x.frozen
 	x.mu.RUnlock()
 	if frozen != nil {
-		mid, midNext := frozen.page(nil, t, from, to, n)
+		mid, midNext, _ := frozen.page(nil, t, from, to, n)
 		old, oldNext = shadow(nil, mid, midNext, old, oldNext, 0)
 	}
 	ps, next := shadow(nil, recent, recentNext, old, oldNext, 0)
@@ -88,26 +88,26 @@ func (x *index) storedPage(t table, from, to []byte, n int) (ps []pair, next []b
 	err = x.db.view(func(tx kvTx) error {
 		c := tx.cursor(t)
 		k, stored := c.seek(from)
-		ps, next, err = pageAt(nil, nil, c, k, stored, t, to, n)
+		ps, next, _, err = pageAt(nil, nil, c, k, stored, t, to, n)
 		return err
 	})
 	return ps, next, err
 }
 
 // pageAt reads the page that begins with the pair that the cursor is at into ps, which is empty. It is copied into mem, if
-// there is one.
-func pageAt(mem *arena, ps []pair, c kvCursor, k, stored []byte, t table, to []byte, n int) (_ []pair, next []byte, err error) {
+// there is one. then is as of memtable.page, and as long good as what the cursor shows.
+func pageAt(mem *arena, ps []pair, c kvCursor, k, stored []byte, t table, to []byte, n int) (_ []pair, next, then []byte, err error) {
 	for ; k != nil && (to == nil || bytes.Compare(k, to) < 0); k, stored = c.next() {
 		if len(ps) == n {
-			return ps, bytes.Clone(k), nil
+			return ps, bytes.Clone(k), nil, nil
 		}
 		p, err := openPair(mem, t, k, stored)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		ps = append(ps, p)
 	}
-	return ps, nil, nil
+	return ps, nil, k, nil
 }
 
 // openPair verifies a stored pair and copies it, into mem if there is one.

@@ -13,6 +13,8 @@ type item struct {
 	key []byte
 	val []byte // nil: the key is gone
 	lsn LSN
+	// upTo is for chunks of extents: no other one of the file begins between the offset in the key and this one. 0: not known.
+	upTo uint64
 }
 
 // entry is an item as a tree holds it: with the first bytes of its key beside that, so that most keys are told apart
@@ -25,8 +27,9 @@ type entry struct {
 }
 
 type value struct {
-	val []byte
-	lsn LSN
+	val  []byte
+	lsn  LSN
+	upTo uint64
 }
 
 func entryOf(key []byte, v *value) entry {
@@ -42,7 +45,7 @@ func entryOf(key []byte, v *value) entry {
 	}
 }
 
-func (e entry) item() item { return item{e.key, e.v.val, e.v.lsn} }
+func (e entry) item() item { return item{e.key, e.v.val, e.v.lsn, e.v.upTo} }
 
 // lessEntry is the order of the keys, byte by byte.
 func lessEntry(a, b entry) bool {
@@ -74,7 +77,7 @@ func newMemtable() *memtable {
 }
 
 func (m *memtable) set(t table, it item) {
-	old, replaced := m.trees[t].Set(entryOf(it.key, &value{it.val, it.lsn}))
+	old, replaced := m.trees[t].Set(entryOf(it.key, &value{it.val, it.lsn, it.upTo}))
 	if !replaced {
 		m.keys++
 		m.bytes += int64(len(it.key))
@@ -107,10 +110,11 @@ func (m *memtable) ascend(t table, from []byte, fn func(item) bool) {
 }
 
 // page appends the first items in [from, to), max at most, to dst. A nil to is
-// the end of the table. next is the key of the first item left out, or nil.
-func (m *memtable) page(dst []item, t table, from, to []byte, max int) (items []item, next []byte) {
+// the end of the table. next is the key of the first item left out, or nil; then, if none is, that of the first one from to on.
+func (m *memtable) page(dst []item, t table, from, to []byte, max int) (items []item, next, then []byte) {
 	m.ascend(t, from, func(x item) bool {
 		if to != nil && bytes.Compare(x.key, to) >= 0 {
+			then = x.key
 			return false
 		}
 		if max == 0 {
@@ -121,5 +125,5 @@ func (m *memtable) page(dst []item, t table, from, to []byte, max int) (items []
 		dst = append(dst, x)
 		return true
 	})
-	return dst, next
+	return dst, next, then
 }

@@ -323,7 +323,7 @@ func (r *reader) readBlocks(seg *segment, off int64, length int, table []byte, s
 		if len(got) < len(dst) {
 			return errTruncated
 		}
-		for j := 0; j < len(dst); j += blockSize {
+		for j := (len(dst) - 1) / blockSize * blockSize; j >= 0; j -= blockSize { // as sumBlocks
 			if err := checkBlock(table, i+j/blockSize, dst[j:min(j+blockSize, len(dst))], seg.hdr.salt); err != nil {
 				return err
 			}
