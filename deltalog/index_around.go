@@ -19,6 +19,7 @@ type around struct {
 	gen, changes uint64 // before
 	try          func(kvTx) error
 
+	floor               item // the last one of the memtables in [lo, hi], before; without a key there is none
 	last                pair // in [lo, hi]; without a value there is none
 	recent, mid, old    []pair
 	recentNext, oldNext []byte
@@ -51,12 +52,12 @@ func (a *around) chunks(x *index, l LayerID, ino Ino, from, to uint64, n int) ([
 		a.last, a.frozen, a.recent, a.mid, a.old = pair{}, nil, a.recent[:0], a.mid[:0], a.old[:0]
 		x.mu.RLock()
 		a.gen, a.changes = x.gen, x.changes
-		if it, ok := x.recentFloorLocked(tableExtent, a.lo, a.hi); ok && it.val != nil && it.upTo >= to {
-			x.mu.RUnlock()
+		a.floor, _ = x.recentFloorLocked(tableExtent, a.lo, a.hi)
+		x.mu.RUnlock()
+		if it := a.floor; it.val != nil && it.upTo >= to {
 			a.found, a.upTo, a.all = append(a.found[:0], it), it.upTo, true
 			return a.found, nil, nil
 		}
-		x.mu.RUnlock()
 		a.upTo = math.MaxUint64
 		err := x.db.view(a.try)
 		if err == nil {
@@ -154,7 +155,10 @@ func (a *around) recently(hi, k []byte, again bool) (gone []byte, err error) {
 	if x.gen != a.gen || again && x.changes != a.changes {
 		return nil, errMoved
 	}
-	it, ok := x.recentFloorLocked(tableExtent, a.lo, hi)
+	it, ok := a.floor, a.floor.key != nil
+	if again || x.changes != a.changes {
+		it, ok = x.recentFloorLocked(tableExtent, a.lo, hi)
+	}
 	if !ok || k != nil && bytes.Compare(k, it.key) > 0 {
 		it = item{}
 	} else if it.val == nil {

@@ -98,7 +98,9 @@ func (m *memtable) get(t table, key []byte) (item, bool) {
 // floor returns the last item in [lo, hi].
 func (m *memtable) floor(t table, lo, hi []byte) (it item, ok bool) {
 	m.trees[t].Descend(entryOf(hi, nil), func(e entry) bool {
-		it, ok = e.item(), bytes.Compare(e.key, lo) >= 0
+		if ok = bytes.Compare(e.key, lo) >= 0; ok {
+			it = e.item()
+		}
 		return false
 	})
 	return it, ok
