@@ -158,13 +158,41 @@ func TestCachedNamesOfTheBase(t *testing.T) {
 // TestCachedNamesAreBounded.
 func TestCachedNamesAreBounded(t *testing.T) {
 	var c dentryCache
-	c.init()
-	for i := range 3 * dentryShards * dentryPerShard {
+	const most = dentryShards * dentrySets * dentryWays
+	for i := range 3 * most {
 		c.put(0, dentryKey{Ino(i % 1000), fmt.Sprint(i)}, dentry{ino: Ino(i)})
 	}
 	for i := range c.shards {
-		if n := len(c.shards[i].m); n > dentryPerShard {
-			t.Errorf("shard %d has %d names", i, n)
+		if n := len(c.shards[i].sets); n > dentrySets {
+			t.Errorf("shard %d has room for %d sets of names", i, n)
 		}
+	}
+	if d, ok := c.get((3*most-1)%1000, []byte(fmt.Sprint(3*most-1))); !ok || d.ino != 3*most-1 {
+		t.Errorf("the last one: %v, %v", d, ok)
+	}
+}
+
+// TestCachedNamesOfOneDirectory: the names of a large directory are remembered as those of many are, and all stand for
+// what they were entered for.
+func TestCachedNamesOfOneDirectory(t *testing.T) {
+	var c dentryCache
+	const names = 16_000
+	for i := range names {
+		c.put(0, dentryKey{7, fmt.Sprint(i)}, dentry{ino: Ino(i)})
+	}
+	there := 0
+	for i := range names {
+		switch d, ok := c.get(7, []byte(fmt.Sprint(i))); {
+		case ok && d.ino != Ino(i):
+			t.Fatalf("%d is cached as %d", i, d.ino)
+		case ok:
+			there++
+		}
+		if _, ok := c.get(8, []byte(fmt.Sprint(i))); ok {
+			t.Fatalf("%d is cached in another directory", i)
+		}
+	}
+	if there < names*95/100 { // by chance five names or more have one set
+		t.Errorf("%d names of %d are cached", there, names)
 	}
 }

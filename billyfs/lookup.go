@@ -106,7 +106,7 @@ func (t *Tree) showsBelow(n *name) (Ino, error) {
 // Lookup finds a name in a directory; "." and ".." too (".." of the root is
 // the root).
 func (t *Tree) Lookup(dir Ino, s string) (Attr, error) {
-	drops := t.dentries.drops(dir)
+	drops := t.dentries.drops(dentryKey{dir, s})
 	n, err := t.look("lookup", dir, s)
 	if err != nil {
 		return Attr{}, err

@@ -68,7 +68,6 @@ func Open(fs billy.Filesystem, store *deltalog.Store, o Options) (*Tree, error) 
 		t.now, t.lately = coarse.Precise, coarse.Now
 	}
 	t.nodes.init()
-	t.dentries.init()
 	bo := t.baseOptions(o)
 	err := store.EachEntry(deltalog.BaseLayer, func(Ino, deltalog.DirEntry) bool {
 		bo.some = true

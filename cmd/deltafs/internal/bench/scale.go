@@ -31,9 +31,9 @@ const (
 	fewExtents = 10_000
 	// measuredMemory is for what is written while it is measured: on a virtual machine memory that it has not used before
 	// costs more than the write, and how much of that there is depends on what was written before.
-	measuredMemory = 1 << 30
-	// atLeast is for how long a directory is listed again and again: one of 1,000 files takes half a millisecond.
-	atLeast = 50 * time.Millisecond
+	measuredMemory = 3 << 30
+	// madeAtOnce files are made in a directory, so few that it stays about as large, and removed again, so often.
+	madeAtOnce, makeTimes = 2000, 5
 )
 
 // PrepareScale makes files below dir, for a base: a tree of so many of them, in
@@ -265,26 +265,55 @@ func (s *session) scaleDirectory(entries int) ([]Point, error) {
 	}
 	listed := 0
 	began := time.Now()
-	for listed == 0 || time.Since(began) < atLeast {
+	for listed == 0 || time.Since(began) < s.d { // some of the time the base has to be looked at again
 		if n, err := s.walk(dir); err != nil || n != entries {
 			return nil, errors.Join(err, fmt.Errorf("%d entries of %d", n, entries))
 		}
 		listed += entries
 	}
 	list := time.Since(began)
-	made, err := s.run(s.ctx, 8, 2000, 0, load{
+	made, err := s.creates(dir)
+	return append(ps,
+		Point{"listing of a directory, again, for each entry", entries, list / time.Duration(listed)},
+		Point{"CREATE in a directory", entries, made.each()}), err
+}
+
+// creates makes files in a directory, which are removed again outside of what it measures.
+func (s *session) creates(dir []byte) (all done, err error) {
+	where := func(o *op) wire.DirOp { return wire.DirOp{Dir: dir, Name: fmt.Append(nil, "new-", o.i)} }
+	create := load{
 		call: func(o *op, c *conn) error {
-			o.create = wire.CreateArgs{Where: wire.DirOp{Dir: dir, Name: fmt.Append(nil, "new-", o.i)}, Attr: wire.Sattr{SetMode: true, Mode: 0o644}}
+			o.create = wire.CreateArgs{Where: where(o), Attr: wire.Sattr{SetMode: true, Mode: 0o644}}
 			return c.send(o, wire.ProcCreate, &o.create)
 		},
 		reply: func(_ *op, res []byte) (bool, error) {
 			_, err := handleMade(res)
 			return false, err
 		},
-	})
-	return append(ps,
-		Point{"listing of a directory, again, for each entry", entries, list / time.Duration(listed)},
-		Point{"CREATE in a directory", entries, made.each()}), err
+	}
+	remove := load{
+		call: func(o *op, c *conn) error {
+			return c.send(o, wire.ProcRemove, &wire.RemoveArgs{Object: where(o)})
+		},
+		reply: func(_ *op, res []byte) (bool, error) {
+			var r wire.WccRes
+			if err := decode(res, r.Code); err != nil {
+				return false, err
+			}
+			return false, status("REMOVE", r.Status)
+		},
+	}
+	for range makeTimes {
+		made, err := s.run(s.ctx, 8, madeAtOnce, 0, create)
+		if err != nil {
+			return all, err
+		}
+		all.ops, all.took = all.ops+made.ops, all.took+made.took
+		if _, err := s.run(s.ctx, 8, madeAtOnce, 0, remove); err != nil {
+			return all, err
+		}
+	}
+	return all, nil
 }
 
 // scaleExtents writes every other block of a file in no order, so that no two are one

@@ -89,7 +89,7 @@ func scaleOnce(deltafs, dir string, i int, memory bool) (ps []bench.Point, peak 
 	at := p.targets[0].At
 	say("measuring")
 	status := func() (time.Duration, error) {
-		var took [9]time.Duration
+		var took [31]time.Duration
 		for i := range took {
 			began := time.Now()
 			if err := exec.Command(deltafs, "status", p.path("delta")).Run(); err != nil {
