@@ -121,8 +121,11 @@ func (b *base) isShared(plain, inode Ino, at place, st *stat) bool {
 	if several {
 		other = plain
 	}
-	o := b.known(other)
-	keep := o != nil && o.place == at && o.shared != several
+	keep := false
+	if several || b.objs.shared.Load() > 0 { // most bases have no such files
+		o := b.known(other)
+		keep = o != nil && o.place == at && o.shared != several
+	}
 	if !keep {
 		was, ok, err := b.originOf(other)
 		keep = err == nil && ok && (was.Parent == at.parent && was.Name == at.name || !several && (was.Pinned || b.isRecorded(inode, st)))
@@ -197,7 +200,7 @@ func (b *base) enterAs(ino Ino, at place, shared bool, st *stat, seq uint64) (*o
 		b.seen.begin()
 		defer b.seen.end()
 	}
-	s.setLocked(o)
+	b.objs.setLocked(s, o)
 	return o, nil
 }
 
@@ -213,7 +216,7 @@ func (b *base) forget(o *object) {
 	}
 	b.seen.begin()
 	defer b.seen.end()
-	s.deleteLocked(o)
+	b.objs.deleteLocked(s, o)
 }
 
 // Lookup finds a name in a directory of the base.

@@ -56,11 +56,11 @@ var dentrySeed = maphash.MakeSeed()
 type dentryHash uint64
 
 func hashOf(dir Ino, name []byte) dentryHash {
-	return dentryHash(maphash.Bytes(dentrySeed, name) ^ uint64(dir)*0x9E3779B97F4A7C15)
+	return dentryHash(maphash.Bytes(dentrySeed, name) ^ uint64(dir)*golden)
 }
 
 func (k dentryKey) hash() dentryHash {
-	return dentryHash(maphash.String(dentrySeed, k.name) ^ uint64(k.dir)*0x9E3779B97F4A7C15)
+	return dentryHash(maphash.String(dentrySeed, k.name) ^ uint64(k.dir)*golden)
 }
 
 func (h dentryHash) tag() uint32 { return uint32(h>>32) | 1 }

@@ -70,8 +70,7 @@ func (nt *nodeTable) init() {
 }
 
 func (nt *nodeTable) shard(ino Ino) *nodeShard {
-	h := uint64(ino) * 0x9E3779B97F4A7C15
-	return &nt.shards[h>>32%nodeShards]
+	return &nt.shards[shardOf(ino, nodeShards)]
 }
 
 // get returns the node of ino, which stays in the table until put.

@@ -8,11 +8,18 @@ import (
 // objShards spread the locks of an objTable.
 const objShards = 64
 
+// golden spreads numbers that lie close together: Fibonacci hashing, Knuth, TAOCP vol. 3, 6.4.
+const golden = 0x9E3779B97F4A7C15
+
+// shardOf spreads numbers over so many shards.
+func shardOf(ino Ino, shards uint64) uint64 { return uint64(ino) * golden >> 32 % shards }
+
 // objTable finds the objects of a base that are known, by number. It keeps all directories, for what is below them is
 // found through them, and about most other objects.
 type objTable struct {
 	most    int
 	entered atomic.Uint32 // objects, ever
+	shared  atomic.Int64  // of those that are known, how many are
 	shards  [objShards]objShard
 }
 
@@ -31,8 +38,7 @@ func (t *objTable) init(most int) {
 }
 
 func (t *objTable) shard(ino Ino) *objShard {
-	h := uint64(ino) * 0x9E3779B97F4A7C15
-	return &t.shards[h>>32%objShards]
+	return &t.shards[shardOf(ino, objShards)]
 }
 
 // get returns an object that is known, or nil.
@@ -58,19 +64,25 @@ func (t *objTable) set(o *object) {
 	s := t.shard(o.ino)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.setLocked(o)
+	t.setLocked(s, o)
 }
 
-func (s *objShard) setLocked(o *object) {
+func (t *objTable) setLocked(s *objShard, o *object) {
 	if old := s.m[o.ino]; old != nil {
-		s.deleteLocked(old)
+		t.deleteLocked(s, old)
+	}
+	if o.shared {
+		t.shared.Add(1)
 	}
 	if s.m[o.ino] = o; o.typ != TypeDir {
 		s.files++
 	}
 }
 
-func (s *objShard) deleteLocked(o *object) {
+func (t *objTable) deleteLocked(s *objShard, o *object) {
+	if o.shared {
+		t.shared.Add(-1)
+	}
 	if delete(s.m, o.ino); o.typ != TypeDir {
 		s.files--
 	}
@@ -82,7 +94,7 @@ func (t *objTable) delete(ino Ino) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if o := s.m[ino]; o != nil {
-		s.deleteLocked(o)
+		t.deleteLocked(s, o)
 	}
 }
 
@@ -101,7 +113,7 @@ func (t *objTable) makeRoomLocked(s *objShard) {
 	n := max(most/16, 1)
 	for _, o := range s.m {
 		if o.typ != TypeDir && now-o.seen > lately {
-			s.deleteLocked(o)
+			t.deleteLocked(s, o)
 			if n--; n == 0 {
 				break
 			}
