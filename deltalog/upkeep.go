@@ -12,7 +12,7 @@ import (
 // When a checkpoint begins by itself, and when what was appended is synced by
 // itself.
 const (
-	checkpointBytes = 256 << 20 // of log
+	checkpointBytes = 128 << 20 // of log
 	checkpointKeys  = 100_000
 	syncWithin      = time.Second
 	// syncAhead is how much may be unsynced, in bytes, before it is synced while more
