@@ -47,8 +47,8 @@ bench-peers: build
 	@.ci/install peers
 	$(GO) run ./cmd/deltafs/internal/peers -deltafs $(BIN) -dir "$${PEERS_DIR:-/var/tmp}" -table docs/performance.md $(PEERS_FLAGS)
 
-# What operations cost as files, entries, extents and connections become more: some 5
-# minutes, 15 GiB in PEERS_DIR.
+# What operations cost as files, entries, extents and connections become more: some 15
+# minutes, 20 GiB in PEERS_DIR.
 bench-scale: build
 	$(GO) run ./cmd/deltafs/internal/peers scale -deltafs $(BIN) -dir "$${PEERS_DIR:-/var/tmp}" -table docs/performance.md -plot docs/scale.svg
 

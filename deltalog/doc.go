@@ -269,7 +269,8 @@
 // first, the top bit set if more follow), for a block of 4 KiB about 11 bytes: file offset less
 // the end of the extent before (at first: less s); length; segment less that before (at first 0),
 // 0, -1, 1, -2 as 0, 1, 2, 3; frame offset with its lowest 3 bits, which are 0, moved to the top;
-// LSN less that before (at first: the one behind the value), as the segment is.
+// LSN less that before (at first: the one behind the value), as the segment is. In the memtable a
+// chunk also says up to where no other begins, so that a look among what was written lately ends there.
 //
 // Live bytes of a segment: the frame bytes of each metadata value that points
 // into it, and the length of each extent that points into it. They are counted as

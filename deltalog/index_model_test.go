@@ -308,6 +308,44 @@ func TestIndexFollowsRandomHistories(t *testing.T) {
 	}
 }
 
+// countedKV counts the looks into a database.
+type countedKV struct {
+	kv
+	views int
+}
+
+func (c *countedKV) view(fn func(kvTx) error) error {
+	c.views++
+	return c.kv.view(fn)
+}
+
+// TestLookAmongRecentExtents: where a file was written to since the checkpoint, neither to look for its extents nor to
+// write there again goes down into the database.
+func TestLookAmongRecentExtents(t *testing.T) {
+	w := newIndexWorld(t, 1)
+	for i := range 200 {
+		w.add(frame{typ: frameData, layer: 1, ino: 5, offset: uint64(i) * 8 * modelUnit, length: modelUnit})
+	}
+	w.checkpoint(0)
+	c := &countedKV{kv: w.x.db}
+	w.x.db = c
+	at := uint64(100 * 8 * modelUnit)
+	add := func() { w.add(frame{typ: frameData, layer: 1, ino: 5, offset: at, length: modelUnit}) }
+	if add(); c.views != 1 {
+		t.Errorf("the first write behind the checkpoint looks %d times into the database", c.views)
+	}
+	c.views = 0
+	add()
+	found := 0
+	if err := w.x.extents(1, 5, int64(at), modelUnit, func(extent) bool { found++; return true }); err != nil || found != 1 {
+		t.Errorf("%d extents, %v", found, err)
+	}
+	if c.views != 0 {
+		t.Errorf("%d looks into the database", c.views)
+	}
+	w.check()
+}
+
 func TestIndexChunksStaySmallInTheDatabase(t *testing.T) {
 	w := newIndexWorld(t, 1)
 	for i := range 3000 { // backwards, so that every write splits old chunks

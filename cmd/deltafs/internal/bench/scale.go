@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"deltafs/nfsserver/wire"
@@ -96,6 +97,50 @@ func Scale(ctx context.Context, at string, files, entries, extents int, status f
 		ps = append(ps, more...)
 	}
 	return ps, nil
+}
+
+// ScaleLocal measures by system calls, without a server, what the system takes for what Scale asks a server for: files of
+// base, which PrepareScale has made, and blocks of a file, which it makes in dir.
+func ScaleLocal(ctx context.Context, base, dir string, files, entries, blocks int) (ps []Point, err error) {
+	l := &directory{ctx: ctx, d: 2 * time.Second}
+	measure := func(what string, size int, do func(i int) error) error {
+		d, err := l.run(32, 0, l.d, do)
+		ps = append(ps, Point{what + ", without a server", size, d.each()})
+		return err
+	}
+	err = measure("stat of any file, in a tree", files, func(int) error {
+		f := rand.IntN(files)
+		_, err := os.Lstat(filepath.Join(base, scaleTree, fileName(f/perDir), fileName(f%perDir)))
+		return err
+	})
+	if err != nil {
+		return ps, err
+	}
+	err = measure("stat of any file, in a directory", entries, func(int) error {
+		_, err := os.Lstat(filepath.Join(base, scaleDir, fileName(rand.IntN(entries))))
+		return err
+	})
+	if err != nil {
+		return ps, err
+	}
+	size := int64(blocks) * 4 * kib
+	touch(size)
+	if err := (localMaker(dir)).file("blocks", size, false); err != nil {
+		return ps, err
+	}
+	err = with(filepath.Join(dir, "blocks"), os.O_RDWR, func(f *os.File) error {
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		bufs := sync.Pool{New: func() any { b := make([]byte, 4*kib); return &b }}
+		return measure("pread of any 4 KiB of a file", blocks, func(i int) error {
+			b := bufs.Get().(*[]byte)
+			defer bufs.Put(b)
+			_, err := f.ReadAt(*b, scattered(i, size))
+			return err
+		})
+	})
+	return ps, err
 }
 
 // ScaleConnections measures GETATTR over so many connections.
