@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"slices"
@@ -98,6 +99,7 @@ func connect(ctx context.Context, addr string) (*conn, error) {
 	host, _ := os.Hostname() // a client without a name is one, too
 	return &conn{
 		Conn: nc, r: bufio.NewReaderSize(nc, 256<<10),
+		xid:  rand.Uint32(), // the same call with the same number is the same to a server, over whichever connection
 		cred: wire.Cred{Flavor: wire.AuthSys, Machine: []byte(host), UID: uint32(max(os.Getuid(), 0)), GID: uint32(max(os.Getgid(), 0))},
 	}, nil
 }

@@ -325,7 +325,8 @@ func (s *session) scaleDirectory(entries int) ([]Point, error) {
 
 // creates makes files in a directory, which are removed again outside of what it measures.
 func (s *session) creates(dir []byte) (all done, err error) {
-	where := func(o *op) wire.DirOp { return wire.DirOp{Dir: dir, Name: fmt.Append(nil, "new-", o.i)} }
+	pass := 0
+	where := func(o *op) wire.DirOp { return wire.DirOp{Dir: dir, Name: fmt.Append(nil, "new-", pass, "-", o.i)} }
 	create := load{
 		call: func(o *op, c *conn) error {
 			o.create = wire.CreateArgs{Where: where(o), Attr: wire.Sattr{SetMode: true, Mode: 0o644}}
@@ -348,7 +349,7 @@ func (s *session) creates(dir []byte) (all done, err error) {
 			return false, status("REMOVE", r.Status)
 		},
 	}
-	for range makeTimes {
+	for ; pass < makeTimes; pass++ {
 		made, err := s.run(s.ctx, 8, madeAtOnce, 0, create)
 		if err != nil {
 			return all, err
