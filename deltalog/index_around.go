@@ -25,7 +25,7 @@ type around struct {
 	recentNext, oldNext []byte
 	frozen              *memtable
 	all                 bool   // what was found is all that there is
-	upTo                uint64 // as of item, for the last that was found, or for one that began where lo does; if all is
+	upTo                uint64 // as of item, for the last that was found, or for one that began where lo does; 0 if more may be behind
 
 	keys  [4][extentKeySize + 1]byte // that lo, hi, behind, and to lie in
 	mem   arena

@@ -70,7 +70,7 @@ func (s *session) small(r *Row) (Sample, error) {
 		err = s.proveSmall(made[:d.ops], base)
 	}
 	if err == nil {
-		err = s.removeSmall(base, d.ops)
+		err = s.removeAll(d.ops, func(i int) wire.DirOp { return wire.DirOp{Dir: s.own, Name: fmt.Appendf(nil, "small-%07d", base+i)} })
 	}
 	return d.rate(), err
 }
@@ -99,11 +99,11 @@ func (s *session) proveSmall(made [][]byte, base int) error {
 	return err
 }
 
-func (s *session) removeSmall(base, n int) error {
+// removeAll removes n files.
+func (s *session) removeAll(n int, which func(i int) wire.DirOp) error {
 	_, err := s.run(s.ctx, 16, n, 0, load{
 		call: func(o *op, c *conn) error {
-			a := wire.RemoveArgs{Object: wire.DirOp{Dir: s.own, Name: fmt.Appendf(nil, "small-%07d", base+o.i)}}
-			return c.send(o, wire.ProcRemove, &a)
+			return c.send(o, wire.ProcRemove, &wire.RemoveArgs{Object: which(o.i)})
 		},
 		reply: func(o *op, res []byte) (bool, error) {
 			var r wire.WccRes

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"deltafs/nfsserver/wire"
@@ -97,50 +96,6 @@ func Scale(ctx context.Context, at string, files, entries, extents int, status f
 		ps = append(ps, more...)
 	}
 	return ps, nil
-}
-
-// ScaleLocal measures by system calls, without a server, what the system takes for what Scale asks a server for: files of
-// base, which PrepareScale has made, and blocks of a file, which it makes in dir.
-func ScaleLocal(ctx context.Context, base, dir string, files, entries, blocks int) (ps []Point, err error) {
-	l := &directory{ctx: ctx, d: 2 * time.Second}
-	measure := func(what string, size int, do func(i int) error) error {
-		d, err := l.run(32, 0, l.d, do)
-		ps = append(ps, Point{what + ", without a server", size, d.each()})
-		return err
-	}
-	err = measure("stat of any file, in a tree", files, func(int) error {
-		f := rand.IntN(files)
-		_, err := os.Lstat(filepath.Join(base, scaleTree, fileName(f/perDir), fileName(f%perDir)))
-		return err
-	})
-	if err != nil {
-		return ps, err
-	}
-	err = measure("stat of any file, in a directory", entries, func(int) error {
-		_, err := os.Lstat(filepath.Join(base, scaleDir, fileName(rand.IntN(entries))))
-		return err
-	})
-	if err != nil {
-		return ps, err
-	}
-	size := int64(blocks) * 4 * kib
-	touch(size)
-	if err := (localMaker(dir)).file("blocks", size, false); err != nil {
-		return ps, err
-	}
-	err = with(filepath.Join(dir, "blocks"), os.O_RDWR, func(f *os.File) error {
-		if err := f.Sync(); err != nil {
-			return err
-		}
-		bufs := sync.Pool{New: func() any { b := make([]byte, 4*kib); return &b }}
-		return measure("pread of any 4 KiB of a file", blocks, func(i int) error {
-			b := bufs.Get().(*[]byte)
-			defer bufs.Put(b)
-			_, err := f.ReadAt(*b, scattered(i, size))
-			return err
-		})
-	})
-	return ps, err
 }
 
 // ScaleConnections measures GETATTR over so many connections.
@@ -325,37 +280,23 @@ func (s *session) scaleDirectory(entries int) ([]Point, error) {
 
 // creates makes files in a directory, which are removed again outside of what it measures.
 func (s *session) creates(dir []byte) (all done, err error) {
-	pass := 0
-	where := func(o *op) wire.DirOp { return wire.DirOp{Dir: dir, Name: fmt.Append(nil, "new-", pass, "-", o.i)} }
-	create := load{
-		call: func(o *op, c *conn) error {
-			o.create = wire.CreateArgs{Where: where(o), Attr: wire.Sattr{SetMode: true, Mode: 0o644}}
-			return c.send(o, wire.ProcCreate, &o.create)
-		},
-		reply: func(_ *op, res []byte) (bool, error) {
-			_, err := handleMade(res)
-			return false, err
-		},
-	}
-	remove := load{
-		call: func(o *op, c *conn) error {
-			return c.send(o, wire.ProcRemove, &wire.RemoveArgs{Object: where(o)})
-		},
-		reply: func(_ *op, res []byte) (bool, error) {
-			var r wire.WccRes
-			if err := decode(res, r.Code); err != nil {
+	for pass := range makeTimes {
+		where := func(i int) wire.DirOp { return wire.DirOp{Dir: dir, Name: fmt.Append(nil, "new-", pass, "-", i)} }
+		made, err := s.run(s.ctx, 8, madeAtOnce, 0, load{
+			call: func(o *op, c *conn) error {
+				o.create = wire.CreateArgs{Where: where(o.i), Attr: wire.Sattr{SetMode: true, Mode: 0o644}}
+				return c.send(o, wire.ProcCreate, &o.create)
+			},
+			reply: func(_ *op, res []byte) (bool, error) {
+				_, err := handleMade(res)
 				return false, err
-			}
-			return false, status("REMOVE", r.Status)
-		},
-	}
-	for ; pass < makeTimes; pass++ {
-		made, err := s.run(s.ctx, 8, madeAtOnce, 0, create)
+			},
+		})
 		if err != nil {
 			return all, err
 		}
 		all.ops, all.took = all.ops+made.ops, all.took+made.took
-		if _, err := s.run(s.ctx, 8, madeAtOnce, 0, remove); err != nil {
+		if err := s.removeAll(madeAtOnce, where); err != nil {
 			return all, err
 		}
 	}
