@@ -19,6 +19,7 @@ func shardOf(ino Ino, shards uint64) uint64 { return uint64(ino) * golden >> 32 
 type objTable struct {
 	most    int
 	entered atomic.Uint32 // objects, ever
+	left    atomic.Uint64 // objects that are known no more, ever: of those it is not seen whether they change
 	shared  atomic.Int64  // of those that are known, how many are
 	shards  [objShards]objShard
 }
@@ -80,6 +81,7 @@ func (t *objTable) setLocked(s *objShard, o *object) {
 }
 
 func (t *objTable) deleteLocked(s *objShard, o *object) {
+	t.left.Add(1)
 	if o.shared {
 		t.shared.Add(-1)
 	}

@@ -1,6 +1,7 @@
 package billyfs
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -17,6 +18,8 @@ type Plus struct {
 	// Until is up to when Attr, and that there is such an entry, may be believed, in nanoseconds
 	// since 1970; 0: not longer than now.
 	Until int64
+	// Renews tells that [Tree.Renew] can find out whether it may be believed for longer.
+	Renews bool
 }
 
 // ReadDirPlus is ReadDir with attributes and identity of each entry, as Attr and Handle
@@ -63,7 +66,7 @@ func (w *plusWalk) look(e *DirEntry) {
 		w.Attr, err = t.attr(n, s)
 	}
 	w.HasAttr, w.HasHandle = err == nil, false
-	w.Until = 0
+	w.Until, w.Renews = 0, ino&deltalog.Born != 0
 	if err == nil {
 		w.Handle, err = t.Handle(ino)
 		w.HasHandle = err == nil
@@ -132,8 +135,45 @@ func (w *plusWalk) lookBase(e *DirEntry) bool {
 	w.Attr.Ino, w.Attr.Gen = ino, o.gen
 	w.Handle = Handle{Ino: ino, Gen: o.gen, Parent: w.home.Parent, Depth: w.home.Depth, Ancestors: w.home.Ancestors}
 	w.HasAttr, w.HasHandle = true, true
-	w.Until = min(w.until, b.untilOf(st))
+	w.Until, w.Renews = min(w.until, b.untilOf(st)), true
 	return true
+}
+
+// Renew finds out whether what ReadDirPlus said of the entries of a directory behind cookie, up to last, would be said
+// again: where nothing was changed since s, only the base can have been, so what is too old of it to be believed is looked at
+// anew. If so, it returns s with a later Until. Renews must be set for each of these entries.
+func (t *Tree) Renew(s Stamp, dir Ino, cookie, last uint64) (Stamp, bool) {
+	if !t.same(s) || cookie == math.MaxUint64 {
+		return s, false
+	}
+	lower, err := t.lowerEntries(dir)
+	if err != nil {
+		return s, false
+	}
+	lower = lower[firstFrom(lower, cookie+1):]
+	n := len(lower)
+	if last != math.MaxUint64 {
+		n = firstFrom(lower, last+1)
+	}
+	if s.Until = t.base.untilAll(dir, lower[:n], t.lately()); s.Until == 0 {
+		t.base.lookAnew(dir, lower[:min(n+lookAhead, len(lower))])
+		s.Until = t.base.untilAll(dir, lower[:n], t.lately())
+	}
+	// An object that is known no more may have changed and be known again.
+	return s, s.left == t.base.objs.left.Load() && t.Unchanged(s)
+}
+
+// untilAll returns up to when all that is known of some of what the base lists in a directory may be believed: 0 if that is
+// not later than now.
+func (b *base) untilAll(dir Ino, list []DirEntry, now int64) int64 {
+	until := b.until(dir)
+	for i := 0; i < len(list) && until > now; i++ {
+		until = min(until, b.until(list[i].Ino))
+	}
+	if until <= now {
+		return 0
+	}
+	return until
 }
 
 // Where the base is far away each look at an object waits, so those of a listing are looked at anew several at a time, and
@@ -160,8 +200,17 @@ func (w *plusWalk) lookAhead(cookie uint64) bool {
 		return false
 	}
 	w.ahead = list[len(list)-1].Cookie
+	b.lookAnew(w.dir, list)
+	w.now = b.lately()
+	return true
+}
+
+// lookAnew looks at what is too old of some of what the base lists in a directory. What is wrong with it is seen by who
+// asks for it.
+func (b *base) lookAnew(dir Ino, list []DirEntry) {
 	var next atomic.Int64
 	look := func() {
+		in := b.looker(dir)
 		for {
 			to := int(next.Add(lookPart))
 			from := to - lookPart
@@ -170,8 +219,8 @@ func (w *plusWalk) lookAhead(cookie uint64) bool {
 			}
 			for i := range list[from:min(to, len(list))] {
 				ino := list[from+i].Ino
-				if o := b.known(ino); o != nil && !b.fresh(o.st.Load()) {
-					_, _, _ = b.stat(ino, true) // what is wrong with it is seen by who asks for it
+				if o := b.known(ino); o != nil && !b.fresh(o.st.Load()) && !in.look(o) {
+					_, _, _ = b.stat(ino, true)
 				}
 			}
 		}
@@ -182,6 +231,45 @@ func (w *plusWalk) lookAhead(cookie uint64) bool {
 	}
 	look()
 	wg.Wait()
-	w.now = b.lately()
+}
+
+// looker looks at objects of one directory of the base that is held open: as base.stat, but for what is the same for all.
+type looker struct {
+	b   *base
+	dir Ino
+	in  openDir // nil: it is not
+	seq uint64
+}
+
+func (b *base) looker(dir Ino) looker {
+	l := looker{b: b, dir: dir}
+	if o, ok := b.fs.(dirOpener); ok {
+		_ = b.at(dir, func(p string, seq uint64) error { // without it each is looked at by itself
+			l.in, l.seq = b.held.get(dir, seq, b.lately(), b.believed, func() (openDir, error) { return o.OpenDir(p) }), seq
+			return nil
+		})
+	}
+	return l
+}
+
+// look is false if it could not find out how an object is, or if that has changed.
+func (l *looker) look(o *object) bool {
+	if l.in == nil || o.parent != l.dir || o.shared {
+		return false
+	}
+	fi, err := l.in.Lstat(o.name)
+	if err != nil {
+		return false
+	}
+	st := l.b.newStat(fi, 0)
+	if st.typ() != o.typ {
+		return false
+	}
+	l.b.mu.RLock()
+	defer l.b.mu.RUnlock()
+	if l.b.moves.Load() != l.seq {
+		return false
+	}
+	l.b.note(o, st)
 	return true
 }

@@ -111,6 +111,94 @@ func (m *meeting) Lstat(name string) (fs.FileInfo, error) {
 	return m.Filesystem.Lstat(name)
 }
 
+// TestRenew: what was listed holds for longer exactly if it would be listed again.
+func TestRenew(t *testing.T) {
+	const files = 40
+	type renewal struct {
+		*rig
+		base  string
+		list  Ino
+		clock *clock
+	}
+	in := func(r *renewal, name string) string { return filepath.Join(r.base, "d", name) }
+	write := func(name, content string) func(*renewal) {
+		return func(r *renewal) { must(t, os.WriteFile(in(r, name), []byte(content), 0o644)) }
+	}
+	both := func(fns ...func(*renewal)) func(*renewal) {
+		return func(r *renewal) {
+			for _, fn := range fns {
+				fn(r)
+			}
+		}
+	}
+	change := func(r *renewal, name string) {
+		_, err := r.WriteAt(root, r.path(name).Ino, []byte("new"), 0)
+		must(t, err)
+	}
+	later := func(r *renewal) { r.clock.later() }
+	forget := func(r *renewal) { r.Tree.base.objs.delete(r.path("d/f7").Ino) }
+	know := func(r *renewal) { r.path("d/f7") }
+	for _, c := range []struct {
+		what   string
+		do     func(*renewal)
+		renews bool
+	}{
+		{"nothing", func(*renewal) {}, true},
+		{"a second", later, true},
+		{"two seconds", both(later, later), true},
+		{"a file of the base changes, and is believed", write("f7", "content"), true},
+		{"a file of the base changes", both(write("f7", "content"), later), false},
+		{"a name more in the base", both(write("more", ""), later), false},
+		{"a name less in the base", both(func(r *renewal) { must(t, os.Remove(in(r, "f7"))) }, later), false},
+		{"another mode", both(func(r *renewal) { must(t, os.Chmod(in(r, "f7"), 0o600)) }, later), false},
+		{"something else by that name", both(func(r *renewal) { must(t, os.Remove(in(r, "f7"))) }, func(r *renewal) { must(t, os.Mkdir(in(r, "f7"), 0o755)) }, later), false},
+		{"the directory has gone", both(func(r *renewal) { must(t, os.RemoveAll(filepath.Join(r.base, "d"))) }, later), false},
+		{"a file is changed", func(r *renewal) { change(r, "d/f7") }, false},
+		{"a file of another directory is changed", func(r *renewal) { change(r, "other") }, false},
+		{"a file is forgotten", forget, false},
+		{"a file is forgotten, changes, and is met again", both(forget, write("f7", "content"), know, later), false},
+	} {
+		base, clk := t.TempDir(), newClock()
+		clk.ns.Store(time.Now().Add(time.Hour).UnixNano()) // long after the directory was changed
+		must(t, os.Mkdir(filepath.Join(base, "d"), 0o755))
+		must(t, os.WriteFile(filepath.Join(base, "other"), nil, 0o644))
+		for i := range files {
+			must(t, os.WriteFile(filepath.Join(base, "d", fmt.Sprint("f", i)), nil, 0o644))
+		}
+		r := &renewal{rig: newRigOver(t, openRoot(t, base), filepath.Join(t.TempDir(), "delta")), base: base, clock: clk}
+		r.close()
+		r.opts = Options{Now: clk.now}
+		store, err := deltalog.Open(r.dir, storeOptions(fullSegment))
+		must(t, err)
+		r.store = store
+		r.open()
+		r.list = r.path("d").Ino
+		_, err = r.ReadDir(r.list, 0, func(DirEntry) bool { return true }) // to read it from the base is a change of what is known
+		must(t, err)
+		stamp, last, n := r.Stamp(), uint64(0), 0
+		stamp.Until = Forever
+		_, err = r.ReadDirPlus(r.list, cookieDotDot, func(e DirEntry, p *Plus) bool {
+			if !p.Renews || p.Until == 0 {
+				t.Errorf("%s is believed until %d, and then: %v", e.Name, p.Until, p.Renews)
+			}
+			stamp.Until, last, n = min(stamp.Until, p.Until), e.Cookie, n+1
+			return true
+		})
+		must(t, err)
+		if n != files {
+			t.Errorf("%d files", n)
+		}
+		c.do(r)
+		for again := range 2 {
+			s, ok := r.Renew(stamp, r.list, cookieDotDot, last)
+			if ok != c.renews || ok && !r.Unchanged(s) {
+				t.Errorf("%s (%d): it is %v that the listing holds; until %d, and it is %d", c.what, again, ok, s.Until, clk.now())
+			}
+		}
+		r.close()
+	}
+}
+
 // TestListingLooksAhead: what was listed before and is too old to be believed is looked at several at a time, and seen as it
 // is now.
 func TestListingLooksAhead(t *testing.T) {

@@ -16,6 +16,7 @@ func (e *eras) end()   { e.n.Add(underWay) } // one less, and one more
 // Stamp is a moment of a tree: see [Tree.Unchanged].
 type Stamp struct {
 	changes, moves, seen uint64
+	left                 uint64 // see Renew
 	// Until is when what was read may be believed no more, in nanoseconds since 1970; the
 	// reader sets it, to the least Plus.Until.
 	Until int64
@@ -26,17 +27,21 @@ const Forever = math.MaxInt64
 
 // Stamp returns the moment of now. It is to be taken before what it is to be a stamp of is read.
 func (t *Tree) Stamp() Stamp {
-	return Stamp{changes: t.changes.n.Load(), moves: t.base.moves.Load(), seen: t.base.seen.n.Load()}
+	return Stamp{changes: t.changes.n.Load(), moves: t.base.moves.Load(), seen: t.base.seen.n.Load(), left: t.base.objs.left.Load()}
 }
 
 // Unchanged tells whether who reads again what was read after a stamp was taken would read the
 // same: nothing was changed since, nor is just now, no change of the base was seen, and what the
 // base said is still believed.
 func (t *Tree) Unchanged(s Stamp) bool {
+	return t.same(s) && (s.Until == Forever || t.lately() < s.Until)
+}
+
+// same is the part of Unchanged that is so for as long as nobody changes anything, or sees that it has changed.
+func (t *Tree) same(s Stamp) bool {
 	now := t.Stamp()
-	now.Until = s.Until
 	quiet := (s.changes|s.seen)&underWay == 0 && s.moves&1 == 0
-	return now == s && quiet && (s.Until == Forever || t.lately() < s.Until)
+	return quiet && now.changes == s.changes && now.moves == s.moves && now.seen == s.seen
 }
 
 // note sets what is known of an object. What differs from before is a change.

@@ -39,9 +39,11 @@ type listKey struct {
 
 // listed is a reply, all results of it. It never changes.
 type listed struct {
-	stamp billyfs.Stamp
-	dir   billyfs.Attr // which are part of it
-	b     []byte
+	stamp  billyfs.Stamp
+	dir    billyfs.Attr // which are part of it
+	b      []byte
+	renews bool   // it can be found out whether it may be believed for longer
+	last   uint64 // cookie
 }
 
 func (o object) listKey(a *wire.ReaddirplusArgs) listKey {
@@ -51,16 +53,39 @@ func (o object) listKey(a *wire.ReaddirplusArgs) listKey {
 // get returns the results of a call on a directory that has these attributes now, nil if they are not known.
 func (l *listings) get(k listKey, dir *billyfs.Attr) []byte {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	kept := l.m[k]
+	l.mu.Unlock()
 	if kept == nil {
 		return nil
 	}
-	if kept.dir != *dir || !k.export.FS.Unchanged(kept.stamp) {
-		l.dropLocked(k)
-		return nil
+	if fs := k.export.FS; kept.dir == *dir {
+		if fs.Unchanged(kept.stamp) {
+			return kept.b
+		}
+		if kept.renews {
+			if stamp, ok := fs.Renew(kept.stamp, k.ino, k.cookie, kept.last); ok {
+				again := *kept
+				again.stamp = stamp
+				l.replace(k, kept, &again)
+				return kept.b
+			}
+		}
 	}
-	return kept.b
+	l.replace(k, kept, nil)
+	return nil
+}
+
+// replace puts what has the same results in the place of a reply that is kept, or nothing.
+func (l *listings) replace(k listKey, kept, by *listed) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.m[k] != kept: // somebody was faster
+	case by == nil:
+		l.dropLocked(k)
+	default:
+		l.m[k] = by
+	}
 }
 
 // put keeps the results of a call, which are copied, if they hold.

@@ -111,9 +111,10 @@ func (c *call) listPlus(dir object, at *billyfs.Attr, a *wire.ReaddirplusArgs) e
 	post := dir.post(at)
 	l := wire.BeginReaddirplus(c.room(a.MaxCount), &post, a.DirCount, min(a.MaxCount, maxListing))
 	f := fill(a.Cookie, &l)
+	renews := true
 	eof, err := dir.FS.ReadDirPlus(dir.ino, a.Cookie, func(e billyfs.DirEntry, p *billyfs.Plus) bool {
 		f.before(e.Cookie)
-		stamp.Until = min(stamp.Until, p.Until)
+		stamp.Until, renews = min(stamp.Until, p.Until), renews && p.Renews
 		attr, fh := c.plus(dir.export, p)
 		return f.added(l.Add(uint64(e.Ino), e.Name, e.Cookie, &attr, fh))
 	})
@@ -125,7 +126,7 @@ func (c *call) listPlus(dir object, at *billyfs.Attr, a *wire.ReaddirplusArgs) e
 		return err
 	}
 	c.b = l.Finish(eof && !f.full)
-	c.s.listings.put(dir.listKey(a), listed{stamp, *at, c.b[start:]})
+	c.s.listings.put(dir.listKey(a), listed{stamp, *at, c.b[start:], renews, f.last})
 	return nil
 }
 
