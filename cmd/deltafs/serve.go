@@ -151,6 +151,7 @@ func serve(ctx context.Context, u *ui, f serveFlags) error {
 	if err != nil {
 		return err
 	}
+	tuneFiles()
 	if os.Getenv("GOGC") == "" { // whoever sets it knows what he does
 		tuneGC()
 	}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// tuneFiles has nothing to do.
+func tuneFiles() {}
