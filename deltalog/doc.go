@@ -270,7 +270,8 @@
 // the end of the extent before (at first: less s); length; segment less that before (at first 0),
 // 0, -1, 1, -2 as 0, 1, 2, 3; frame offset with its lowest 3 bits, which are 0, moved to the top;
 // LSN less that before (at first: the one behind the value), as the segment is. In the memtable a
-// chunk also says up to where no other begins, so that a look among what was written lately ends there.
+// chunk also says up to where no other begins, so that a look among what was written lately ends there. Chunks of the
+// database that were read are kept, packed, until a checkpoint changes it (index_chunks.go).
 //
 // Live bytes of a segment: the frame bytes of each metadata value that points
 // into it, and the length of each extent that points into it. They are counted as
@@ -380,6 +381,7 @@
 //	    sync     (state of group commit; never held over fdatasync)
 //	    mem      (memtable pointers)
 //	    segments (table of open segments)
+//	    kept     (a part of the chunks that are kept; a leaf)
 //
 // Readers take mem and segments only, and never wait for an fsync, a
 // checkpoint or bbolt's writer.

@@ -113,33 +113,48 @@ func packChunk(dst []byte, start uint64, v []byte, newest LSN) []byte {
 
 // unpackChunk appends to dst the chunk that packChunk has packed.
 func unpackChunk(dst []byte, start uint64, packed []byte, newest LSN) ([]byte, error) {
+	return unpackPart(dst, start, packed, newest, 0, math.MaxUint64)
+}
+
+// unpackPart appends to dst those extents of it that hold something of [from, to).
+func unpackPart(dst []byte, start uint64, packed []byte, newest LSN, from, to uint64) ([]byte, error) {
 	e := extent{off: start, lsn: newest} // as if it ended there
-	bad := false
-	unsigned := func(most uint64) uint64 {
-		n, size := binary.Uvarint(packed)
-		if size <= 0 || n > most {
-			packed, bad = nil, true
-			return 0
-		}
-		packed = packed[size:]
-		return n
-	}
-	signed := func() uint64 {
-		n := unsigned(math.MaxUint64)
-		return n>>1 ^ -(n & 1)
-	}
 	for len(packed) > 0 {
-		e.off = e.end() + unsigned(math.MaxUint64)
-		e.length = uint32(unsigned(math.MaxUint32))
-		e.seg += signed()
-		e.frameOff = bits.RotateLeft32(uint32(unsigned(math.MaxUint32)), 3)
-		e.lsn += LSN(signed())
-		if bad || len(dst) > chunkMax {
-			return nil, indexBad("the chunk at %d is not packed as chunks are", start)
+		var f [5]uint64
+		for i := range f {
+			n, size := uint64(0), 1
+			if len(packed) > 0 && packed[0] < 0x80 { // as most are
+				n = uint64(packed[0])
+			} else if n, size = binary.Uvarint(packed); size <= 0 {
+				return nil, badChunk(start)
+			}
+			f[i], packed = n, packed[size:]
+		}
+		if f[1] > math.MaxUint32 || f[3] > math.MaxUint32 {
+			return nil, badChunk(start)
+		}
+		e.off = e.end() + f[0]
+		e.length = uint32(f[1])
+		e.seg += unzigzag(f[2])
+		e.frameOff = bits.RotateLeft32(uint32(f[3]), 3)
+		e.lsn += LSN(unzigzag(f[4]))
+		switch {
+		case e.end() <= from:
+			continue
+		case e.off >= to:
+			return dst, nil
+		case len(dst) > chunkMax:
+			return nil, badChunk(start)
 		}
 		dst = appendExtent(dst, e)
 	}
 	return dst, nil
+}
+
+func unzigzag(n uint64) uint64 { return n>>1 ^ -(n & 1) }
+
+func badChunk(start uint64) error {
+	return indexBad("the chunk at %d is not packed as chunks are", start)
 }
 
 // checkChunk tells whether v can be the chunk that begins at start.

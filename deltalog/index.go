@@ -37,6 +37,9 @@ type index struct {
 	tree atomic.Pointer[layerTree] // what the layer table says
 	inos *inoFilter                // of those with a record or an origin, in any layer
 
+	flushed atomic.Uint64 // moves when a checkpoint is done; under mu
+	kept    chunkCache
+
 	scratch [2][]extent // of insertExtent
 	near    *around     // of whoever applies
 	// last is the look that found which extents a write is to be over: it need not be taken again to enter what is written.

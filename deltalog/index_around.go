@@ -17,6 +17,8 @@ type around struct {
 	behind       []byte // the least key greater than hi: there the page begins
 	n            int
 	gen, changes uint64 // before
+	flushed      uint64 // then
+	part         bool   // of a chunk only what is in [from, to) is wanted
 	try          func(kvTx) error
 
 	floor               item // the last one of the memtables in [lo, hi], before; without a key there is none
@@ -47,11 +49,15 @@ func (a *around) chunks(x *index, l LayerID, ino Ino, from, to uint64, n int) ([
 	if a.try == nil {
 		a.try = a.look
 	}
+	a.mem.reset()
+	if found, err := a.kept(l, ino, from, to); found || err != nil {
+		return a.found, nil, err
+	}
 	for {
 		a.mem.reset()
 		a.last, a.frozen, a.recent, a.mid, a.old = pair{}, nil, a.recent[:0], a.mid[:0], a.old[:0]
 		x.mu.RLock()
-		a.gen, a.changes = x.gen, x.changes
+		a.gen, a.changes, a.flushed = x.gen, x.changes, x.flushed.Load()
 		a.floor, _ = x.recentFloorLocked(tableExtent, a.lo, a.hi)
 		x.mu.RUnlock()
 		if it := a.floor; it.val != nil && it.upTo >= to {
@@ -62,9 +68,10 @@ func (a *around) chunks(x *index, l LayerID, ino Ino, from, to uint64, n int) ([
 		err := x.db.view(a.try)
 		if err == nil {
 			ps, next := a.page()
-			if a.all = next == nil; !a.all {
+			if next != nil {
 				a.upTo = 0
 			}
+			a.all = next == nil && !a.part
 			return ps, next, nil
 		}
 		if !errors.Is(err, errMoved) {
@@ -101,6 +108,28 @@ func (a *around) whole(x *index, l LayerID, ino Ino, from, to uint64) ([]pair, e
 	return ps, err
 }
 
+// kept finds what is asked for in a chunk of the database that is kept, if no memtable has anything there.
+func (a *around) kept(l LayerID, ino Ino, from, to uint64) (bool, error) {
+	x := a.x
+	flushed := x.flushed.Load()
+	k := x.kept.get(flushed, l, ino, from, to)
+	if k == nil {
+		return false, nil
+	}
+	key := a.mem.keep(k.key(a.mem.room(extentKeySize)))
+	x.mu.RLock()
+	only := x.flushed.Load() == flushed && !x.mem.any(tableExtent, key, a.to) && (x.frozen == nil || !x.frozen.any(tableExtent, key, a.to))
+	a.gen, a.changes = x.gen, x.changes
+	x.mu.RUnlock()
+	if !only {
+		return false, nil
+	}
+	v, err := k.unpack(a.mem.room(chunkMax+extentSize), from, to, a.part)
+	a.found = append(a.found[:0], pair{key: key, val: a.mem.keep(v), lsn: k.lsn})
+	a.upTo, a.all = k.upTo, !a.part
+	return err == nil, err
+}
+
 func (a *around) look(tx kvTx) error {
 	c := tx.cursor(tableExtent)
 	hi := a.hi
@@ -122,15 +151,25 @@ func (a *around) look(tx kvTx) error {
 		goesOn = false
 	}
 	var err error
+	var keep *keptChunk
 	if a.last.val == nil && k != nil {
 		if a.last, err = openPair(&a.mem, tableExtent, k, stored); err != nil {
 			return err
+		}
+		if goesOn && a.part { // what is written next is in the memtable then
+			keep = keptOf(k, stored)
 		}
 	}
 	if goesOn {
 		k, stored = c.next()
 	} else {
 		k, stored = c.seek(a.behind)
+	}
+	if keep != nil {
+		if k != nil && sameIno(k, a.to) {
+			keep.upTo = min(keep.upTo, keyTail(k))
+		}
+		a.x.kept.put(a.flushed, keep, keyTail(a.hi))
 	}
 	var then []byte
 	a.old, a.oldNext, then, err = pageAt(&a.mem, a.old, c, k, stored, tableExtent, a.to, a.n)

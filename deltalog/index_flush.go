@@ -69,6 +69,7 @@ func (x *index) flush() error {
 	defer x.mu.Unlock()
 	x.frozen, x.done = nil, f.to
 	x.gen++
+	x.flushed.Add(1)
 	return nil
 }
 

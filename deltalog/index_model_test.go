@@ -1,6 +1,7 @@
 package deltalog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -259,7 +260,54 @@ func (w *indexWorld) checkFiles() {
 			w.t.Fatal(err)
 		}
 		checkExtents(w.t, want, es)
+		for range 40 { // some of them in the same chunks, which are kept
+			at := w.randomUnit()
+			to := at + uint64(1+w.rng.IntN(3))*modelUnit
+			want := fileModel{}
+			for o := at; o < to; o += modelUnit {
+				if e, ok := m[o]; ok {
+					want[o] = e
+				}
+			}
+			es = es[:0]
+			if err := w.x.extents(l, ino, int64(at), int64(to-at), func(e extent) bool { es = append(es, e); return true }); err != nil {
+				w.t.Fatal(err)
+			}
+			checkExtents(w.t, want, es)
+		}
 	}
+}
+
+// checkKept compares the chunks that are kept with those of the database, and returns how many there are.
+func (w *indexWorld) checkKept() (n int) {
+	w.t.Helper()
+	for i := range w.x.kept.shards {
+		s := &w.x.kept.shards[i]
+		if s.flushed != w.x.flushed.Load() || w.x.frozen != nil {
+			continue
+		}
+		for _, set := range s.sets {
+			for i, k := range set.chunks {
+				if k == nil {
+					continue
+				}
+				n++
+				region := regionOf(k.start)
+				if set.tags[i] == 0 || region+uint64(set.from[i]) != k.start || region+uint64(set.to[i]) != k.upTo || k.upTo > region+regionSize {
+					w.t.Fatalf("the chunk at %d, up to %d, is kept as one from %d to %d", k.start, k.upTo, set.from[i], set.to[i])
+				}
+				c := memTx{w.db.now()}.cursor(tableExtent)
+				key, stored := c.seek(k.key(nil))
+				if !bytes.Equal(key, k.key(nil)) || !bytes.Equal(stored[:len(stored)-trailerSize], k.packed) {
+					w.t.Fatalf("the chunk at %d that is kept is not that of the database", k.start)
+				}
+				if key, _ = c.next(); key != nil && sameIno(key, k.key(nil)) && keyTail(key) < k.upTo {
+					w.t.Fatalf("behind the chunk at %d one begins at %d, before %d", k.start, keyTail(key), k.upTo)
+				}
+			}
+		}
+	}
+	return n
 }
 
 // checkUpTo fails if a chunk begins where one of the memtable says that none does.
@@ -284,6 +332,7 @@ func TestIndexFollowsRandomHistories(t *testing.T) {
 	if testing.Short() {
 		seeds = 15
 	}
+	kept := 0
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			w := newIndexWorld(t, seed)
@@ -300,11 +349,109 @@ func TestIndexFollowsRandomHistories(t *testing.T) {
 					w.reopen()
 				}
 				w.check()
+				kept += w.checkKept()
 			}
 			w.checkpoint(0)
 			w.reopen()
 			w.check()
 		})
+	}
+	if kept == 0 {
+		t.Error("no chunk was kept")
+	}
+}
+
+// TestChunksAreKept: what was looked for in the database is not looked for there again, until a checkpoint is done.
+func TestChunksAreKept(t *testing.T) {
+	const space = 8 << 10
+	w := newIndexWorld(t, 1)
+	for i := range 2000 {
+		w.add(frame{typ: frameData, layer: 1, ino: 5, offset: uint64(i) * space, length: modelUnit})
+	}
+	w.checkpoint(0)
+	c := &countedKV{kv: w.x.db}
+	w.x.db = c
+	look := func(when string, want int) {
+		t.Helper()
+		c.views = 0
+		for i := range 2000 {
+			found := 0
+			if err := w.x.extents(1, 5, int64(i)*space, space, func(extent) bool { found++; return true }); err != nil || found != 1 {
+				t.Fatalf("%s: %d extents at %d, %v", when, found, i, err)
+			}
+		}
+		if c.views > want {
+			t.Errorf("%s: %d looks into the database, of %d", when, c.views, want)
+		}
+	}
+	chunks := 0
+	if err := w.x.each(tableExtent, []byte{}, nil, func(pair) bool { chunks++; return true }); err != nil {
+		t.Fatal(err)
+	}
+	look("first", 2*chunks) // a chunk may lie in two granules
+	look("again", 0)
+	w.add(frame{typ: frameData, layer: 1, ino: 5, offset: 0, length: modelUnit})
+	w.checkpoint(0)
+	look("after a checkpoint", 2*chunks)
+	if c.views == 0 {
+		t.Error("after a checkpoint nothing was looked for in the database")
+	}
+	w.checkKept()
+}
+
+// TestChunksThatAreKeptAreBounded: in number and bytes; and what is found is what was kept.
+func TestChunksThatAreKeptAreBounded(t *testing.T) {
+	var c chunkCache
+	rng := rand.New(rand.NewPCG(1, 1))
+	made := func(layer LayerID, ino Ino, start uint64) *keptChunk {
+		packed := make([]byte, 100+int(uint64(ino)*7919+start/regionSize)%600)
+		return &keptChunk{layer: layer, ino: ino, start: start, upTo: start + regionSize/64, lsn: LSN(ino), packed: packed}
+	}
+	for _, flushed := range []uint64{1, 2} {
+		for range 300_000 {
+			k := made(LayerID(1+rng.IntN(2)), Ino(1+rng.IntN(3)), uint64(rng.IntN(1<<15))*(regionSize/64))
+			at := k.start + rng.Uint64N(regionSize/64)
+			c.put(flushed, k, at)
+			if got := c.get(flushed, k.layer, k.ino, at, at+1); got != k {
+				t.Fatalf("kept %v, found %v", k, got)
+			}
+		}
+		found := 0
+		for range 100_000 {
+			k := made(LayerID(1+rng.IntN(2)), Ino(1+rng.IntN(3)), uint64(rng.IntN(1<<15))*(regionSize/64))
+			if got := c.get(flushed, k.layer, k.ino, k.start, k.upTo); got != nil {
+				found++
+				if got.layer != k.layer || got.ino != k.ino || got.start != k.start || len(got.packed) != len(k.packed) {
+					t.Fatalf("looked for %v, found %v", k, got)
+				}
+			}
+			if c.get(flushed-1, k.layer, k.ino, k.start, k.upTo) != nil || c.get(flushed, k.layer, k.ino, k.start, k.upTo+1) != nil {
+				t.Fatal("found what is too old, or not all of it")
+			}
+		}
+		all := 0
+		for i := range c.shards {
+			s, sum := &c.shards[i], 0
+			for _, set := range s.sets {
+				for _, k := range set.chunks {
+					if k != nil {
+						sum += k.size()
+					}
+				}
+			}
+			if sum != s.bytes || sum > shardBytes {
+				t.Errorf("shard %d has %d bytes, and says %d", i, sum, s.bytes)
+			}
+			all += sum
+		}
+		if all < chunkBytes/2 || found == 0 {
+			t.Errorf("%d bytes are kept, %d chunks found", all, found)
+		}
+	}
+	old := made(1, 1, 0)
+	c.put(1, old, 0)
+	if c.get(2, 1, 1, 0, 1) == old || c.get(1, 1, 1, 0, 1) == old {
+		t.Error("what is too old is kept")
 	}
 }
 

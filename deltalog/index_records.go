@@ -156,12 +156,14 @@ func (x *index) eachOrigin(fn func(Ino, Origin) bool) error {
 func (x *index) extents(l LayerID, ino Ino, off, n int64, fn func(extent) bool) error {
 	a := arounds.Get().(*around)
 	defer arounds.Put(a)
+	a.part = true
 	return x.extentsBy(a, l, ino, off, n, fn)
 }
 
 // toWrite is extents for somebody who is about to write there.
 func (x *index) toWrite(l LayerID, ino Ino, off, n int64, fn func(extent) bool) error {
 	a := arounds.Get().(*around)
+	a.part = false
 	err := x.extentsBy(a, l, ino, off, n, fn)
 	if a = x.last.Swap(a); a != nil {
 		arounds.Put(a)

@@ -106,6 +106,15 @@ func (m *memtable) floor(t table, lo, hi []byte) (it item, ok bool) {
 	return it, ok
 }
 
+// any tells whether there is an item in [from, to).
+func (m *memtable) any(t table, from, to []byte) (found bool) {
+	m.ascend(t, from, func(it item) bool {
+		found = bytes.Compare(it.key, to) < 0
+		return false
+	})
+	return found
+}
+
 // ascend calls fn for the items from a key on, in order, until it returns false.
 func (m *memtable) ascend(t table, from []byte, fn func(item) bool) {
 	m.trees[t].Ascend(entryOf(from, nil), func(e entry) bool { return fn(e.item()) })

@@ -46,7 +46,6 @@
 //
 // # Lock order
 //
-// replays.mu and mounts.mu are leaves: nothing is called while one is held.
-// listings.mu is held while the tree is asked whether it has changed, which takes no
-// lock. No lock of this package is held over another call of the tree.
+// replays.mu, mounts.mu and listings.mu are leaves: nothing is called while one is held.
+// No lock of this package is held over a call of the tree.
 package nfsserver
