@@ -638,6 +638,78 @@ func TestFlippedBits(t *testing.T) {
 	}
 }
 
+// TestCleanDamage: damage of what is dead does not keep a segment from being freed, of what is live it does.
+func TestCleanDamage(t *testing.T) {
+	const piece, pieces = 10_000, 12
+	for _, c := range []struct {
+		what    string
+		rewrite int // so many pieces are written again
+		at      int // the piece that is damaged
+		cleaned bool
+	}{
+		{"all is dead", pieces, 1, true},
+		{"what is damaged is dead", 2, 1, true},
+		{"what is damaged is live", 1, 1, false},
+	} {
+		r := newCleanRig(t, Options{Manual: true})
+		write := func(n int) {
+			for i := range n {
+				if err := r.write(9, i*piece, pattern(i+n, piece)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		write(pieces)
+		path := filepath.Join(r.dir, segName(r.segs.ids()[0]))
+		write(c.rewrite)
+		for i := range pieces {
+			if err := r.write(10, i*piece, pattern(i, piece)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+		var frames []int64
+		sc := scanner{id: r.segs.ids()[0], pos: segHeaderSize}
+		file, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seg, err := r.segs.acquire(sc.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc.r, sc.salt = file, seg.hdr.salt
+		r.segs.release(seg)
+		sc.end, _ = r.segs.endOf(sc.id)
+		for sc.pos < sc.end {
+			f, at, err := sc.next(true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.typ == frameData {
+				frames = append(frames, int64(at.off))
+			}
+		}
+		file.Close()
+		editByte(t, path, frames[c.at]+frameHeaderSize+piece/2)
+		v, ok := r.pick(nil, func(v victim) bool { return v.id == sc.id })
+		if !ok {
+			t.Fatalf("%s: the oldest segment cannot be cleaned", c.what)
+		}
+		switch _, err := r.cleanOne(v, nil); {
+		case c.cleaned && err == nil:
+			r.check()
+			if _, err := os.Stat(path); err == nil && r.segs.ids()[0] == sc.id {
+				t.Errorf("%s: the segment is still there", c.what)
+			}
+		case c.cleaned || !errors.Is(err, ErrDamaged):
+			t.Errorf("%s: %v", c.what, err)
+		}
+	}
+}
+
 // TestFillAndDelete: a store that is full takes deletes, and then takes as much as
 // before, again and again.
 func TestFillAndDelete(t *testing.T) {

@@ -381,8 +381,34 @@ func scanCold(r io.ReaderAt, h *segHeader, from, end int64, fn func(f *frame, at
 	return nil
 }
 
-// cold returns the next frame of a cold segment.
+// cold returns the next frame of a cold segment, verified.
 func (s *scanner) cold() (f frame, at loc, err error) {
+	from := s.pos
+	if f, at, err = s.next(false); err == nil {
+		if err = f.isIn(true); err == nil {
+			err = f.checkPayload(s.salt)
+		}
+	}
+	if err != nil {
+		s.pos = from
+	}
+	return f, at, err
+}
+
+// isIn fails if a frame does not belong into a cold segment, or into a hot one.
+func (f *frame) isIn(cold bool) error {
+	switch relocated := f.flags&flagRelocated != 0; {
+	case cold && !relocated:
+		return badFrame("a %s frame in a cold segment", f.typ)
+	case relocated && !cold:
+		return badFrame("a relocated %s frame in a hot segment", f.typ)
+	}
+	return nil
+}
+
+// next returns the next frame of a segment, whichever its batch. Its payload is not verified; with skip, file data is not even
+// read.
+func (s *scanner) next(skip bool) (f frame, at loc, err error) {
 	h, err := s.bytes(s.pos, frameHeaderSize)
 	if err != nil {
 		return f, at, err
@@ -390,19 +416,19 @@ func (s *scanner) cold() (f frame, at loc, err error) {
 	if err := decodeFrameHeader(h, s.salt, &f); err != nil {
 		return f, at, err
 	}
-	if f.flags&flagRelocated == 0 {
-		return f, at, badFrame("a %s frame in a cold segment", f.typ)
+	n := int64(f.space())
+	if !skip || f.typ != frameData {
+		p, err := s.bytes(s.pos, int(n))
+		if err != nil {
+			return f, at, err
+		}
+		f.payload = p[frameHeaderSize:][:f.size]
+	} else if n > s.end-s.pos {
+		return f, at, errOverEnd
 	}
-	p, err := s.bytes(s.pos, f.space())
-	if err != nil {
-		return f, at, err
-	}
-	f.payload = p[frameHeaderSize:][:f.size]
-	if err := f.checkPayload(s.salt); err != nil {
-		return f, at, err
-	}
-	at = loc{s.id, uint32(s.pos), uint32(f.space())}
-	s.pos += int64(f.space())
+	s.sparse = skip && n > sparseScan
+	at = loc{s.id, uint32(s.pos), uint32(n)}
+	s.pos += n
 	return f, at, nil
 }
 

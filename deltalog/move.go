@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 )
 
@@ -31,7 +30,8 @@ type move struct {
 type mover struct {
 	s      *Store
 	id     uint64
-	dead   bool // nothing in it is live: there is no need to ask of each record
+	salt   uint32
+	dead   bool // nothing in it is live: there is no need to ask of each record, nor to read file data
 	sorts  bool // copies go to one of two heads
 	learns bool // from what is dead: it was written, or moved, as hot
 	parts  []part
@@ -58,32 +58,34 @@ func (m *mover) run(v victim) error {
 		return err
 	}
 	defer m.s.segs.release(seg)
+	var end int64
 	if v.cold {
 		refs := m.s.segs.coldRefs()
 		i := slices.IndexFunc(refs, func(r coldRef) bool { return r.id == v.id })
 		if i < 0 {
 			return fmt.Errorf("%s: %w", segName(v.id), errSegmentGone)
 		}
-		err = scanCold(seg.f, &seg.hdr, segHeaderSize, int64(refs[i].end), m.frame)
+		end = int64(refs[i].end)
 	} else {
-		end, ok := m.s.segs.endOf(v.id)
-		if !ok {
+		var ok bool
+		if end, ok = m.s.segs.endOf(v.id); !ok {
 			return nil // trimmed
 		}
-		sc := newScanner(seg.f, &seg.hdr, end)
-		for err == nil {
-			var b *logBatch
-			if b, err = sc.batch(); err != nil {
-				break
-			}
-			for i := range b.frames {
-				if err = m.frame(&b.frames[i], b.locs[i]); err != nil {
-					break
-				}
-			}
+	}
+	// Frame by frame: what is copied is verified, and dead data need not be what it was.
+	sc := scanner{r: seg.f, id: v.id, salt: seg.hdr.salt, pos: segHeaderSize, end: end}
+	m.salt = sc.salt
+	for err == nil && sc.pos < end {
+		var f frame
+		var at loc
+		if f, at, err = sc.next(m.dead); err != nil {
+			break
 		}
-		if err == io.EOF {
-			err = nil
+		if err = f.isIn(v.cold); err == nil && f.typ != frameData {
+			err = f.checkPayload(sc.salt)
+		}
+		if err == nil {
+			err = m.frame(&f, at)
 		}
 	}
 	if err == nil {
@@ -177,6 +179,9 @@ func (m *mover) data(f *frame, at loc) error {
 	}
 	if len(parts) == 0 {
 		return nil
+	}
+	if err := f.checkPayload(m.salt); err != nil {
+		return err
 	}
 	data, err := f.data(nil)
 	if err != nil {

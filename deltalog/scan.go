@@ -36,6 +36,8 @@ type scanner struct {
 	adopt bool   // take the chain from the next batch instead of checking it
 	pos   int64  // where the next batch begins
 	end   int64  // bytes behind it are not part of the log
+	// sparse: what was read last was skipped for the most part, as what comes next will be.
+	sparse bool
 
 	buf   []byte // of file range [start, start+len)
 	start int64
@@ -48,16 +50,23 @@ func newScanner(r io.ReaderAt, h *segHeader, end int64) *scanner {
 	return &scanner{r: r, id: h.id, salt: h.salt, chain: h.chain, lsn: h.first, pos: segHeaderSize, end: end}
 }
 
-const scanChunk = 256 << 10
+// How much is read at a time, and where frames are skipped that are longer than sparseScan.
+const (
+	scanChunk   = 256 << 10
+	sparseChunk = 4 << 10
+	sparseScan  = scanChunk / 4
+)
 
 // errTruncated means that a file is shorter than its segment must be.
 var errTruncated = errors.New("segment is cut short")
+
+var errOverEnd = badFrame("it reaches over the end of the segment")
 
 // bytes returns n bytes of the file at off, both verified to lie in the
 // segment. What was returned before stays valid only if off+n was not larger.
 func (s *scanner) bytes(off int64, n int) ([]byte, error) {
 	if off < s.pos || off+int64(n) > s.end {
-		return nil, badFrame("it reaches over the end of the segment")
+		return nil, errOverEnd
 	}
 	if off+int64(n) > s.start+int64(len(s.buf)) || off < s.start {
 		if err := s.fill(off + int64(n)); err != nil {
@@ -69,7 +78,11 @@ func (s *scanner) bytes(off int64, n int) ([]byte, error) {
 
 // fill makes buf reach from pos to at least to.
 func (s *scanner) fill(least int64) error {
-	to := min(max(least, s.pos+scanChunk), s.end)
+	chunk := int64(scanChunk)
+	if s.sparse {
+		chunk = sparseChunk
+	}
+	to := min(max(least, s.pos+chunk), s.end)
 	keep := 0
 	if s.pos >= s.start && s.pos < s.start+int64(len(s.buf)) {
 		keep = copy(s.buf, s.buf[s.pos-s.start:])
@@ -139,8 +152,8 @@ func (s *scanner) frame(off int64, f *frame) ([]byte, error) {
 	if err := decodeFrameHeader(h, s.salt, f); err != nil {
 		return nil, err
 	}
-	if f.flags&flagRelocated != 0 {
-		return nil, badFrame("a relocated %s frame in a hot segment", f.typ)
+	if err := f.isIn(false); err != nil {
+		return nil, err
 	}
 	if f.lsn != s.lsn {
 		return nil, badFrame("LSN %d where %d should be", f.lsn, s.lsn)
