@@ -111,6 +111,19 @@ func (m *meeting) Lstat(name string) (fs.FileInfo, error) {
 	return m.Filesystem.Lstat(name)
 }
 
+// newRigAt is a rig whose base can change, at a time that the test moves.
+func newRigAt(t *testing.T, fsys billy.Filesystem, c *clock) *rig {
+	t.Helper()
+	r := newRigOver(t, fsys, filepath.Join(t.TempDir(), "delta"))
+	r.close()
+	r.opts = Options{Now: c.now}
+	store, err := deltalog.Open(r.dir, storeOptions(fullSegment))
+	must(t, err)
+	r.store = store
+	r.open()
+	return r
+}
+
 // TestRenew: what was listed holds for longer exactly if it would be listed again.
 func TestRenew(t *testing.T) {
 	const files = 40
@@ -165,15 +178,9 @@ func TestRenew(t *testing.T) {
 		for i := range files {
 			must(t, os.WriteFile(filepath.Join(base, "d", fmt.Sprint("f", i)), nil, 0o644))
 		}
-		r := &renewal{rig: newRigOver(t, openRoot(t, base), filepath.Join(t.TempDir(), "delta")), base: base, clock: clk}
-		r.close()
-		r.opts = Options{Now: clk.now}
-		store, err := deltalog.Open(r.dir, storeOptions(fullSegment))
-		must(t, err)
-		r.store = store
-		r.open()
+		r := &renewal{rig: newRigAt(t, openRoot(t, base), clk), base: base, clock: clk}
 		r.list = r.path("d").Ino
-		_, err = r.ReadDir(r.list, 0, func(DirEntry) bool { return true }) // to read it from the base is a change of what is known
+		_, err := r.ReadDir(r.list, 0, func(DirEntry) bool { return true }) // to read it from the base is a change of what is known
 		must(t, err)
 		stamp, last, n := r.Stamp(), uint64(0), 0
 		stamp.Until = Forever
@@ -210,13 +217,7 @@ func TestListingLooksAhead(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(base, "d", fmt.Sprint("f", i)), nil, 0o644))
 	}
 	m := &meeting{Filesystem: openRoot(t, base), met: make(chan struct{})}
-	r := newRigOver(t, m, filepath.Join(t.TempDir(), "delta"))
-	r.close()
-	r.opts = Options{Now: c.now}
-	store, err := deltalog.Open(r.dir, storeOptions(fullSegment))
-	must(t, err)
-	r.store = store
-	r.open()
+	r := newRigAt(t, m, c)
 	defer r.close()
 	dir := r.path("d").Ino
 	sizes := func() map[string]uint64 {
