@@ -13,8 +13,17 @@ import (
 // the file's size and whether it was changed before. A caller other than root
 // takes setuid and setgid off the file. A store that is making room is waited for, some seconds.
 func (t *Tree) WriteAt(c Caller, ino Ino, p []byte, off int64) (Change, error) {
+	return t.WriteSummed(c, ino, p, nil, off)
+}
+
+// WriteSummed is WriteAt of bytes whose sums are known ([AppendSum]), or not (nil). They are not verified: where they are
+// not those of p, p cannot be read again.
+func (t *Tree) WriteSummed(c Caller, ino Ino, p, sums []byte, off int64) (Change, error) {
+	if len(p) > deltalog.MaxData {
+		sums = nil // those of each part would be others
+	}
 	for until := int64(0); ; {
-		ch, err := t.writeAt(c, ino, p, off)
+		ch, err := t.writeAt(c, ino, p, sums, off)
 		if KindOf(err) != Busy {
 			return ch, err
 		}
@@ -32,7 +41,14 @@ func (t *Tree) WriteAt(c Caller, ino Ino, p []byte, off int64) (Change, error) {
 // holdWrite is how long a write waits for room that is being made.
 const holdWrite = 5 * time.Second
 
-func (t *Tree) writeAt(c Caller, ino Ino, p []byte, off int64) (Change, error) {
+// SumBlock is how many bytes of data have one sum.
+const SumBlock = deltalog.SumBlock
+
+// AppendSum appends the sum of a block of data to those of the blocks before it, for [Tree.WriteSummed]. The blocks begin with
+// the data, and have SumBlock bytes each, but for the last.
+func AppendSum(sums, block []byte) []byte { return deltalog.AppendSum(sums, block) }
+
+func (t *Tree) writeAt(c Caller, ino Ino, p, sums []byte, off int64) (Change, error) {
 	const op = "write"
 	if err := c.check(op, ino); err != nil {
 		return Change{}, err
@@ -58,7 +74,7 @@ func (t *Tree) writeAt(c Caller, ino Ino, p []byte, off int64) (Change, error) {
 	var first *Attr
 	for {
 		part := p[:min(len(p), deltalog.MaxData)]
-		ch, err := t.writePart(c, set, ino, part, off)
+		ch, err := t.writePart(c, set, ino, part, sums, off)
 		if err != nil {
 			return Change{}, err
 		}
@@ -74,7 +90,7 @@ func (t *Tree) writeAt(c Caller, ino Ino, p []byte, off int64) (Change, error) {
 }
 
 // writePart writes what fits into one batch.
-func (t *Tree) writePart(c Caller, set lockSet, ino Ino, p []byte, off int64) (Change, error) {
+func (t *Tree) writePart(c Caller, set lockSet, ino Ino, p, sums []byte, off int64) (Change, error) {
 	u := t.begin("write", c, set)
 	e, err := u.edit(ino)
 	if err != nil {
@@ -83,7 +99,7 @@ func (t *Tree) writePart(c Caller, set lockSet, ino Ino, p []byte, off int64) (C
 	if err := u.count(e, off, int64(len(p))); err != nil {
 		return Change{}, err
 	}
-	u.batch.DataNoCopy(t.live(), ino, off, p) // p is the caller's until the batch is appended
+	u.batch.DataNoCopy(t.live(), ino, off, p, sums) // p is the caller's until the batch is appended
 	e.rec.Size = max(e.rec.Size, uint64(off)+uint64(len(p)))
 	e.modified()
 	if c.UID != 0 {

@@ -25,6 +25,7 @@ type Batch struct {
 	buf    []byte // frames, complete but for LSNs and checksums; then the COMMIT
 	held   []byte // of one DATA frame: its data, which is not in buf
 	heldAt int    // where in buf it belongs
+	sums   []byte // of held: see DataNoCopy; nil: not known
 	starts []int  // where the frames begin, counted with what is held: see at
 	tag    []byte
 	data   bool   // holds file data
@@ -39,7 +40,7 @@ func (b *Batch) Reset() {
 		b.buf = nil
 	}
 	b.buf, b.starts, b.tag = b.buf[:0], b.starts[:0], b.tag[:0]
-	b.held, b.heldAt = nil, 0
+	b.held, b.heldAt, b.sums = nil, 0, nil
 	b.data, b.inner, b.salt, b.err = false, false, 0, nil
 }
 
@@ -81,9 +82,15 @@ func (b *Batch) EntryGone(l LayerID, dir Ino, cookie uint64, name string) {
 func (b *Batch) Data(l LayerID, ino Ino, off int64, p []byte) { b.write(l, ino, off, p, false) }
 
 // DataNoCopy is Data of bytes that the caller leaves as they are until Append has returned:
-// much of it is written to the log from where it is.
-func (b *Batch) DataNoCopy(l LayerID, ino Ino, off int64, p []byte) {
-	b.write(l, ino, off, p, len(p) >= worthHolding && b.held == nil)
+// much of it is written to the log from where it is. Sums are those of p ([AppendSum]) if they
+// are known, for example since p was summed while it arrived, or nil; what is read is verified by
+// them, so data that they do not belong to is damaged data.
+func (b *Batch) DataNoCopy(l LayerID, ino Ino, off int64, p, sums []byte) {
+	hold := len(p) >= worthHolding && b.held == nil
+	b.write(l, ino, off, p, hold)
+	if hold && len(sums) == 4*blocks(len(p)) {
+		b.sums = sums
+	}
 }
 
 func (b *Batch) write(l LayerID, ino Ino, off int64, p []byte, hold bool) {
@@ -270,10 +277,13 @@ func (b *Batch) sum(salt uint32) {
 			payload, data = payload[:n], payload[table:n]
 		}
 		var crc uint32
-		if table > 0 {
-			crc = sumBlocks(payload[:table], data, salt)
-		} else {
+		switch {
+		case table == 0:
 			crc = saltedSum(salt, data)
+		case b.sums != nil && b.holds(i):
+			crc = saltSums(payload[:table], b.sums, len(data), salt)
+		default:
+			crc = sumBlocks(payload[:table], data, salt)
 		}
 		binary.LittleEndian.PutUint32(h[40:], crc)
 	}

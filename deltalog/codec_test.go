@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -203,32 +204,47 @@ func TestDataNoCopy(t *testing.T) {
 				b.Tag([]byte("tag"))
 				return b
 			}
-			copied, held := fill((*Batch).Data), fill((*Batch).DataNoCopy)
-			if held.held == nil || cap(held.buf) >= n+worthHolding {
-				t.Fatalf("%d bytes: %d are held, there is room for %d", n, len(held.held), cap(held.buf))
-			}
-			if copied.space() != held.space() {
-				t.Errorf("%d bytes: %d in the log, and %d not copied", n, copied.space(), held.space())
-			}
-			want, wantChain := finished(copied, 11, 5, 2, 1, 9)
-			got, chain := finished(held, 11, 5, 2, 1, 9)
-			if !bytes.Equal(got, want) || chain != wantChain || len(got) != held.space() {
-				t.Errorf("%d bytes, around %d: not what is copied", n, around)
-			}
-			for i := range held.starts {
-				var a, b frame
-				copied.frameAt(i, &a)
-				held.frameAt(i, &b)
-				if b.typ != frameData && !bytes.Equal(a.payload, b.payload) {
-					t.Errorf("frame %d: payload %x, want %x", i, b.payload, a.payload)
+			copied := fill((*Batch).Data)
+			for _, sums := range []func([]byte) []byte{
+				func([]byte) []byte { return nil },
+				sumsOf,
+				func(p []byte) []byte { return sumsOf(p)[4:] }, // too few: not used
+			} {
+				held := fill(func(b *Batch, l LayerID, ino Ino, off int64, p []byte) { b.DataNoCopy(l, ino, off, p, sums(p)) })
+				if held.held == nil || cap(held.buf) >= n+worthHolding {
+					t.Fatalf("%d bytes: %d are held, there is room for %d", n, len(held.held), cap(held.buf))
 				}
-				a.payload, b.payload = nil, nil
-				if !reflect.DeepEqual(a, b) {
-					t.Errorf("frame %d: %+v, want %+v", i, b, a)
+				if copied.space() != held.space() {
+					t.Errorf("%d bytes: %d in the log, and %d not copied", n, copied.space(), held.space())
+				}
+				want, wantChain := finished(copied, 11, 5, 2, 1, 9)
+				got, chain := finished(held, 11, 5, 2, 1, 9)
+				if !bytes.Equal(got, want) || chain != wantChain || len(got) != held.space() {
+					t.Errorf("%d bytes, around %d: not what is copied", n, around)
+				}
+				for i := range held.starts {
+					var a, b frame
+					copied.frameAt(i, &a)
+					held.frameAt(i, &b)
+					if b.typ != frameData && !bytes.Equal(a.payload, b.payload) {
+						t.Errorf("frame %d: payload %x, want %x", i, b.payload, a.payload)
+					}
+					a.payload, b.payload = nil, nil
+					if !reflect.DeepEqual(a, b) {
+						t.Errorf("frame %d: %+v, want %+v", i, b, a)
+					}
 				}
 			}
 		}
 	}
+}
+
+// sumsOf returns the sums of p, as they come by its blocks.
+func sumsOf(p []byte) (sums []byte) {
+	for block := range slices.Chunk(p, SumBlock) {
+		sums = AppendSum(sums, block)
+	}
+	return sums
 }
 
 // A batch can be appended again after its segment changed: its checksums follow.

@@ -298,6 +298,34 @@ func sumBlocks(table, data []byte, salt uint32) uint32 {
 	return saltedSum(salt, table)
 }
 
+// SumBlock is how many bytes of file data have one checksum.
+const SumBlock = blockSize
+
+// AppendSum appends the checksum, CRC-32C, of a block of file data to those of the blocks before it, for
+// [Batch.DataNoCopy]. The blocks begin with the data, and have SumBlock bytes each, but for the last.
+func AppendSum(sums, block []byte) []byte {
+	return binary.LittleEndian.AppendUint32(sums, crc32.Checksum(block, castagnoli))
+}
+
+// saltSums fills the CRC table of n bytes of data by the sums of its blocks, and computes its CRC.
+func saltSums(table, sums []byte, n int, salt uint32) uint32 {
+	clear(table[len(sums):])
+	differs := saltIn(blockSize, salt)
+	for i := range blocks(n) {
+		if rest := n - i*blockSize; rest < blockSize {
+			differs = saltIn(rest, salt)
+		}
+		binary.LittleEndian.PutUint32(table[4*i:], binary.LittleEndian.Uint32(sums[4*i:])^differs)
+	}
+	return saltedSum(salt, table)
+}
+
+// saltIn is in what a salted sum of n bytes, at most a block, differs from one without salt. That is the same for any n bytes,
+// since a CRC is linear.
+func saltIn(n int, salt uint32) uint32 {
+	return saltedSum(salt, zeroPages[:n]) ^ saltedSum(0, zeroPages[:n])
+}
+
 // commit is the payload of a COMMIT frame.
 type commit struct {
 	headers uint32 // CRC of the headers of the batch

@@ -117,7 +117,7 @@ func TestDataOfAllSizes(t *testing.T) {
 	s := mustCreate(t, t.TempDir(), o)
 	for i, n := range []int{1, 7, 8, 9, blockSize - 1, blockSize, blockSize + 1, 2 * blockSize, 3*blockSize + 5, worthHolding, MaxData - 1, MaxData} {
 		ino, p := Ino(100+i), pattern(i, n)
-		mustAppend(t, s, func(b *Batch) { b.DataNoCopy(MainLayer, ino, 10, p) })
+		mustAppend(t, s, func(b *Batch) { b.DataNoCopy(MainLayer, ino, 10, p, sumsOf(p)) })
 		mustRead(t, s, ino, 10, p)
 		for _, cut := range [][2]int{{0, 1}, {n - 1, n}, {n / 2, n}, {n / 3, n - n/3}, {min(blockSize, n-1), n}, {1, n}} {
 			if cut[0] < cut[1] {

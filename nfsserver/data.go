@@ -66,7 +66,7 @@ func (c *call) write(d *wire.XDR) {
 	if w.o, err = c.open(a.File, mayWrite); err == nil {
 		var off int64
 		if off, err = span(a.Offset, len(data)); err == nil {
-			w.ch, err = w.o.FS.WriteAt(c.caller(), w.o.ino, data, off)
+			w.ch, err = w.o.FS.WriteSummed(c.caller(), w.o.ino, data, c.sums(data), off)
 		}
 	}
 	if err == nil {

@@ -13,7 +13,8 @@
 //
 //  1. When a connection is opened, client.go finds out who it is from: admit.
 //     Whoever is not allowed is disconnected.
-//  2. rpc reads a record. Class (server.go) says what is known to wait, for a
+//  2. rpc reads a record. While a large WRITE arrives its data are summed for the log
+//     (Arrives in sums.go). Class (server.go) says what is known to wait, for a
 //     disk or with much data: that runs on a goroutine of its own. The others are
 //     answered on the spot, so long as calls of their procedure are fast. A WRITE that
 //     is to be durable, and a COMMIT, have Begin do their work on the spot; what is left

@@ -32,7 +32,8 @@ type Reader interface {
 // survive the machine.
 type Writer interface {
 	SetAttr(c billyfs.Caller, ino billyfs.Ino, s billyfs.SetAttr) (billyfs.Change, error)
-	WriteAt(c billyfs.Caller, ino billyfs.Ino, p []byte, off int64) (billyfs.Change, error)
+	// WriteSummed writes p, whose sums are those of billyfs.AppendSum, or nil.
+	WriteSummed(c billyfs.Caller, ino billyfs.Ino, p, sums []byte, off int64) (billyfs.Change, error)
 	Remove(c billyfs.Caller, dir billyfs.Ino, name string) (billyfs.Change, error)
 	Rmdir(c billyfs.Caller, dir billyfs.Ino, name string) (billyfs.Change, error)
 	Rename(c billyfs.Caller, fromDir billyfs.Ino, fromName string, toDir billyfs.Ino, toName string) (from, to billyfs.Change, err error)

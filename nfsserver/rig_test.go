@@ -30,6 +30,7 @@ type disk struct {
 	store     *deltalog.Store
 	fs        *rootfs.FS
 	tree      *billyfs.Tree
+	as        func(FS) FS // as what the tree is served; nil: as it is
 }
 
 // newDisk makes a base of a few files, or one over the base of another disk.
@@ -85,7 +86,11 @@ func (d *disk) close(t testing.TB) {
 }
 
 func (d *disk) export(name string) Export {
-	return Export{Name: name, FS: d.tree, StoreID: d.store.ID(), MACKey: d.store.Key("handle")}
+	e := Export{Name: name, FS: d.tree, StoreID: d.store.ID(), MACKey: d.store.Key("handle")}
+	if d.as != nil {
+		e.FS = d.as(e.FS)
+	}
+	return e
 }
 
 // rig is a server on loopback.

@@ -58,7 +58,7 @@ func (f *file) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	ch, err := f.v.h.fs.WriteAt(f.v.caller(), f.ino, p, f.off)
+	ch, err := f.v.h.fs.WriteSummed(f.v.caller(), f.ino, p, nil, f.off)
 	f.v.acked(ch)
 	if err == nil && f.v.call != nil && f.v.call.stable != 0 {
 		err = f.v.h.fs.Sync(ch.LSN)

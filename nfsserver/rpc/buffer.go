@@ -3,7 +3,7 @@ package rpc
 import "sync"
 
 // Size classes of buffers, in bytes. The last fits the largest READ and WRITE
-// with what stands around them.
+// with what stands around them, and notes.
 const (
 	size0 = 512
 	size1 = 4 << 10
@@ -66,4 +66,17 @@ func Grow(b []byte, n int) []byte {
 	bigger := append(getBuffer(len(b)+n), b...)
 	putBuffer(b)
 	return bigger
+}
+
+// notesSize is the room for notes at the end of a buffer of the last two size classes.
+const notesSize = 512
+
+// Notes returns where a [Watcher] keeps what it has seen of a record until it is answered: bytes beside the record that
+// are zeros when it begins to arrive. It is nil for records that are short, up to 32 KiB, or leave no room.
+func Notes(record []byte) []byte {
+	n := cap(record)
+	if n != size3 && n != size4 || len(record) > n-notesSize {
+		return nil
+	}
+	return record[n-notesSize : n]
 }

@@ -179,7 +179,7 @@ func (c *Conn) read(ctx context.Context) error {
 				return err
 			}
 		}
-		rec, err := readRecord(c.r, c.s.o.MaxRecord)
+		rec, err := readRecord(c.r, c.s.o.MaxRecord, c.s.arrived)
 		if err != nil {
 			return err
 		}

@@ -9,7 +9,9 @@
 // a read-ahead buffer, so that many of them cost one read(2); the most of a
 // large one goes from the socket to where it stays. The length that a client
 // claims is checked before memory is taken, and of a large one the memory is
-// taken once the first 32 KiB are there.
+// taken once the first 32 KiB are there. A handler may look at what there is of a large one
+// while it arrives ([Watcher]): what has just been copied is in the processor's cache, and is
+// not any more when all of it is there.
 //
 // The reader carries out a call itself, so long as calls of its class are fast:
 // see dispatch.go. Any other goes to a worker, so long as there are fewer than

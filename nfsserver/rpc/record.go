@@ -19,12 +19,17 @@ const (
 // taken for all of it.
 const firstPart = size2
 
+// arrivalStep is how many bytes of a long record arrive, at most, before a [Watcher] sees them: few enough for the
+// processor's cache to have them.
+const arrivalStep = 128 << 10
+
 // errTooLong closes the connection of a client whose record is longer than any
 // call may be.
 var errTooLong = errors.New("record is too long")
 
-// readRecord reads a record of at most limit bytes into a buffer of the pool.
-func readRecord(r *bufio.Reader, limit int) (rec []byte, err error) {
+// readRecord reads a record of at most limit bytes into a buffer of the pool. While one arrives that has [Notes], arrived is
+// called with what there is, if it is not nil.
+func readRecord(r *bufio.Reader, limit int, arrived func([]byte)) (rec []byte, err error) {
 	defer func() {
 		if err != nil {
 			putBuffer(rec)
@@ -53,16 +58,27 @@ func readRecord(r *bufio.Reader, limit int) (rec []byte, err error) {
 			if len(rec) < firstPart {
 				part = min(n, firstPart-len(rec))
 			}
+			had := cap(rec)
 			if rec == nil {
 				rec = getBuffer(part)
 			} else {
 				rec = Grow(rec, n)
+			}
+			if cap(rec) != had {
+				clear(Notes(rec))
+			}
+			notes := arrived != nil && Notes(rec) != nil
+			if notes {
+				part = min(part, arrivalStep)
 			}
 			if _, err := io.ReadFull(r, rec[len(rec):len(rec)+part]); err != nil {
 				return rec, noEOF(err)
 			}
 			rec = rec[:len(rec)+part]
 			n -= part
+			if notes {
+				arrived(rec)
+			}
 		}
 	}
 	return rec, nil

@@ -102,12 +102,18 @@ type rig struct {
 
 func newRig(t testing.TB, o Options) *rig {
 	t.Helper()
+	return newRigOf(t, o, func(e *echo) Handler { return e })
+}
+
+// newRigOf has an echo served as what of makes of it.
+func newRigOf(t testing.TB, o Options, of func(*echo) Handler) *rig {
+	t.Helper()
 	e := &echo{blocked: make(chan struct{}, 100), release: make(chan struct{}), begun: make(chan begun, 100)}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{TB: t, Server: New(e, o), e: e, addr: l.Addr().String()}
+	r := &rig{TB: t, Server: New(of(e), o), e: e, addr: l.Addr().String()}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Serve(ctx, l) }()

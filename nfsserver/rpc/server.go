@@ -34,6 +34,15 @@ type Deferrer interface {
 	Begin(c *Conn, record, reply []byte) (b []byte, later bool, err error)
 }
 
+// Watcher is a Handler that sees long records while they arrive.
+type Watcher interface {
+	Handler
+	// Arrives is called by the connection's reader for a record that has [Notes], each time that some more of it has
+	// come, with what there is. It may come in pieces of any size, and there may be no call in the end. It does not
+	// change the record and does not wait.
+	Arrives(record []byte)
+}
+
 // Waits is the class of calls that wait for something, such as a disk, or that
 // work for long: each gets a goroutine. Defers is that of those for which a [Deferrer] has
 // Begin; for other handlers they are as Waits. Classes is above all others.
@@ -98,8 +107,10 @@ type Server struct {
 	h     Handler
 	later Deferrer // h, if it is one
 	o     Options
-	slots chan struct{} // one for each call on a goroutine, or to be answered later
-	stats struct{ calls, sent, writes, refused, handed, lingered atomic.Int64 }
+
+	arrived func(record []byte) // of h, if it is a Watcher
+	slots   chan struct{}       // one for each call on a goroutine, or to be answered later
+	stats   struct{ calls, sent, writes, refused, handed, lingered atomic.Int64 }
 
 	slow     [Classes]atomic.Int32 // how many more calls of a class get a goroutine
 	fastest  atomic.Int64          // nanoseconds of the fastest call so far; 0: none was timed
@@ -124,8 +135,12 @@ type serving struct {
 // New returns a server.
 func New(h Handler, o Options) *Server {
 	o.setDefaults()
-	later, _ := h.(Deferrer)
-	return &Server{h: h, later: later, o: o, slots: make(chan struct{}, o.MaxCalls), conns: map[*Conn]struct{}{}}
+	s := &Server{h: h, o: o, slots: make(chan struct{}, o.MaxCalls), conns: map[*Conn]struct{}{}}
+	s.later, _ = h.(Deferrer)
+	if w, ok := h.(Watcher); ok {
+		s.arrived = w.Arrives
+	}
+	return s
 }
 
 // Stats is what a server has done.

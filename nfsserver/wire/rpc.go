@@ -124,25 +124,10 @@ func Peek(rec []byte) (prog, proc uint32) {
 // PeekRange returns the count of a record that may be a READ or a WRITE, and what
 // stands behind it, where a WRITE says how durable it is to be.
 func PeekRange(rec []byte) (count uint32, stable Stable) {
-	at := 24
-	for range 2 { // credentials, verifier: a flavour and a length in front
-		if len(rec) < at+8 {
-			return 0, 0
-		}
-		n := binary.BigEndian.Uint32(rec[at+4:])
-		if n > maxAuth {
-			return 0, 0
-		}
-		at += 8 + padded(int(n))
-	}
-	if len(rec) < at+4 {
+	at := countAt(rec)
+	if at < 0 {
 		return 0, 0
 	}
-	n := binary.BigEndian.Uint32(rec[at:])
-	if n > maxHandle {
-		return 0, 0
-	}
-	at += 4 + padded(int(n)) + 8
 	if len(rec) >= at+4 {
 		count = binary.BigEndian.Uint32(rec[at:])
 	}
@@ -150,6 +135,46 @@ func PeekRange(rec []byte) (count uint32, stable Stable) {
 		stable = Stable(binary.BigEndian.Uint32(rec[at+4:]))
 	}
 	return count, stable
+}
+
+// PeekData returns where in a record the data of a WRITE begin and how many bytes they have, if it may be one whose beginning, at
+// least, is there; otherwise zeros.
+func PeekData(rec []byte) (at, n int) {
+	if prog, proc := Peek(rec); prog != ProgNFS || proc != ProcWrite {
+		return 0, 0
+	}
+	at = countAt(rec)
+	if at < 0 || len(rec) < at+12 {
+		return 0, 0
+	}
+	length := binary.BigEndian.Uint32(rec[at+8:])
+	if length > maxData {
+		return 0, 0
+	}
+	return at + 12, int(length)
+}
+
+// countAt returns where the count of a record is that may be a READ or a WRITE, or -1. The record may end before it.
+func countAt(rec []byte) int {
+	at := 24
+	for range 2 { // credentials, verifier: a flavour and a length in front
+		if len(rec) < at+8 {
+			return -1
+		}
+		n := binary.BigEndian.Uint32(rec[at+4:])
+		if n > maxAuth {
+			return -1
+		}
+		at += 8 + padded(int(n))
+	}
+	if len(rec) < at+4 {
+		return -1
+	}
+	n := binary.BigEndian.Uint32(rec[at:])
+	if n > maxHandle {
+		return -1
+	}
+	return at + 4 + padded(int(n)) + 8
 }
 
 // ParseCall reads the header of a call into c and returns the arguments, in
