@@ -157,12 +157,12 @@ func (b *base) listBy(c *listCache, dir Ino, read func(Ino, *stat) (*listing, er
 // current tells whether a listing is still that of a directory with stat now.
 func (b *base) current(l *listing, now *stat) bool {
 	switch {
-	case b.immutable || l.st.at == now.at:
+	case b.immutable || l.st.at.Load() == now.at.Load():
 		return true
 	case b.noTimes || !l.st.same(now):
 		return false
 	}
-	return max(l.st.attr.Mtime, l.st.attr.Ctime)+racy < l.st.at
+	return max(l.st.attr.Mtime, l.st.attr.Ctime)+racy < l.st.at.Load()
 }
 
 func (b *base) readList(dir Ino, st *stat) (l *listing, err error) {

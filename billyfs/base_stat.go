@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"sync/atomic"
 
 	"deltafs/billyfs/coarse"
 	"deltafs/deltalog"
@@ -11,13 +12,13 @@ import (
 
 var errCollision = errors.New("its number is that of another object of the base")
 
-// stat is what the base said of an object at one moment. It never changes.
+// stat is what the base said of an object. But for when that was it never changes.
 type stat struct {
 	sysStat
-	at    int64 // when, in nanoseconds since 1970
-	attr  Attr  // without number and generation
-	links bool  // of a directory: Nlink is 2 plus its subdirectories
-	mount Ino   // of a directory: the one that its file system is mounted on; 0: not asked yet
+	at    atomic.Int64 // when, in nanoseconds since 1970; of a directory it never changes, see base.current
+	attr  Attr         // without number and generation
+	links bool         // of a directory: Nlink is 2 plus its subdirectories
+	mount Ino          // of a directory: the one that its file system is mounted on; 0: not asked yet
 }
 
 // sysStat is what only some file systems can tell of a file.
@@ -41,8 +42,16 @@ func (s *stat) fingerprint() deltalog.Fingerprint {
 
 // newStat makes a stat of fi; mount is 0 but for the root.
 func (b *base) newStat(fi fs.FileInfo, mount Ino) *stat {
-	st := statOf(fi)
-	st.at, st.mount = b.now(), mount
+	st := new(stat)
+	b.describe(st, fi, b.now())
+	st.mount = mount
+	return st
+}
+
+// describe sets a stat to what the base said at a time, as fi.
+func (b *base) describe(st *stat, fi fs.FileInfo, at int64) {
+	st.of(fi)
+	st.at.Store(at)
 	if b.noTimes {
 		st.attr.Atime, st.attr.Mtime, st.attr.Ctime = b.opened, b.opened, b.opened
 	}
@@ -51,19 +60,24 @@ func (b *base) newStat(fi fs.FileInfo, mount Ino) *stat {
 	} else if st.attr.Nlink == 0 {
 		st.attr.Nlink = 1
 	}
+}
+
+// statOf returns a stat of fi that was said at no time.
+func statOf(fi fs.FileInfo) *stat {
+	st := new(stat)
+	st.of(fi)
 	return st
 }
 
-// statOf translates a FileInfo, with what its Sys tells where it does.
-func statOf(fi fs.FileInfo) *stat {
+// of translates a FileInfo, with what its Sys tells where it does.
+func (s *stat) of(fi fs.FileInfo) {
 	t := nanos(fi.ModTime())
 	size := uint64(max(fi.Size(), 0))
-	st := &stat{attr: Attr{
+	s.attr = Attr{
 		Mode: modeOf(fi.Mode()), Nlink: 1, Size: size, Used: size,
 		Atime: t, Mtime: t, Ctime: t,
-	}}
-	st.fill(fi.Sys())
-	return st
+	}
+	s.fill(fi.Sys())
 }
 
 // modeOf translates type and permissions. A type that is not one of NFS's
@@ -99,7 +113,7 @@ func modeOf(m fs.FileMode) uint32 {
 
 // fresh tells whether a stat may still be believed.
 func (b *base) fresh(st *stat) bool {
-	return st != nil && b.believed(st.at)
+	return st != nil && b.believed(st.at.Load())
 }
 
 // believed tells whether what the base said at a time may still be believed.
@@ -203,11 +217,11 @@ func (b *base) mountAt(dir Ino, depth int) (mountPoint, error) {
 	if err != nil {
 		return mountPoint{}, err
 	}
-	own := *st
-	own.mount = dir
+	own := &stat{sysStat: st.sysStat, attr: st.attr, links: st.links, mount: dir}
+	own.at.Store(st.at.Load())
 	if up.dev == st.dev {
 		own.mount = up.mount
 	}
-	o.st.CompareAndSwap(st, &own)
+	o.st.CompareAndSwap(st, own)
 	return mountPoint{own.mount, own.dev}, nil
 }

@@ -6,12 +6,12 @@ import (
 )
 
 // Size of the dentry cache: shards spread its locks, and the names of one directory over them. A name can lie in one set
-// of its shard only, whose oldest gives way if it is full; a shard has few sets until one is.
+// of its shard only. If that is full the shard gets twice as many, but for those that have as many as they may, and those that
+// have room for twice as many names as there are: in these the oldest of the set gives way.
 const (
 	dentryShards = 64
-	dentrySets   = 256 // of a shard, at most
-	firstSets    = 4
-	dentryWays   = 4
+	dentryWays   = 8
+	firstSets    = 2
 )
 
 // dentryCache remembers what names stand for in the merged tree, so that a
@@ -22,13 +22,22 @@ const (
 // returns, and whoever enters what he has looked up does so only if no name of
 // the shard was dropped since he began.
 type dentryCache struct {
+	most   int // sets of a shard
 	shards [dentryShards]dentryShard
 }
 
 type dentryShard struct {
 	mu    sync.RWMutex
 	sets  []dentrySet // as many as a power of two, or none
+	names int
 	drops uint64
+}
+
+// init makes a cache for so many names. There is room for twice as many, so that few crowd each other out.
+func (c *dentryCache) init(names int) {
+	for c.most = firstSets; c.most*dentryShards*dentryWays < 2*names; {
+		c.most *= 2
+	}
 }
 
 type dentrySet struct {
@@ -109,30 +118,27 @@ func (c *dentryCache) put(drops uint64, k dentryKey, d dentry) {
 	if s.drops != drops {
 		return
 	}
-	for {
-		if set := s.setLocked(h); set != nil && set.put(h, k, d, len(s.sets) == dentrySets) {
-			return
-		}
+	for !s.putLocked(h, k, d, c.most) {
 		s.growLocked()
 	}
 }
 
-// put enters a name. If there is no other place for it, it does so in that of the oldest, or not at all.
-func (set *dentrySet) put(h dentryHash, k dentryKey, d dentry, must bool) bool {
-	at, free := int(set.oldest), false
-	for i, tag := range set.tags {
-		if tag == h.tag() && set.entries[i].dentryKey == k {
-			at, free = i, true
-			break
-		}
-		if tag == 0 {
-			at, free = i, true
-		}
+// putLocked enters a name, unless there should be more sets first, of which there may be so many.
+func (s *dentryShard) putLocked(h dentryHash, k dentryKey, d dentry, most int) bool {
+	set := s.setLocked(h)
+	if set == nil {
+		return false
 	}
-	if !free {
-		if !must {
-			return false
-		}
+	at, free := set.placeOf(h, k)
+	switch {
+	case at >= 0:
+	case free >= 0:
+		at = free
+		s.names++
+	case len(s.sets) < most && 2*s.names >= len(s.sets)*dentryWays:
+		return false
+	default:
+		at = int(set.oldest)
 		set.oldest = uint8(at+1) % dentryWays
 	}
 	set.tags[at] = h.tag()
@@ -140,15 +146,28 @@ func (set *dentrySet) put(h dentryHash, k dentryKey, d dentry, must bool) bool {
 	return true
 }
 
-// growLocked makes room for four times as many names.
+// placeOf returns where a name is, and a place where it could be; -1: there is none.
+func (set *dentrySet) placeOf(h dentryHash, k dentryKey) (at, free int) {
+	free = -1
+	for i, tag := range set.tags {
+		if tag == h.tag() && set.entries[i].dentryKey == k {
+			return i, free
+		}
+		if tag == 0 {
+			free = i
+		}
+	}
+	return -1, free
+}
+
+// growLocked makes room for twice as many names: each set's go into two.
 func (s *dentryShard) growLocked() {
 	old := s.sets
-	s.sets = make([]dentrySet, max(firstSets, 4*len(old)))
+	s.sets, s.names = make([]dentrySet, max(firstSets, 2*len(old))), 0
 	for i := range old {
 		for j, tag := range old[i].tags {
 			if e := &old[i].entries[j]; tag != 0 {
-				h := e.hash()
-				s.setLocked(h).put(h, e.dentryKey, e.dentry, true)
+				s.putLocked(e.hash(), e.dentryKey, e.dentry, 0)
 			}
 		}
 	}
@@ -165,10 +184,9 @@ func (c *dentryCache) drop(k dentryKey) {
 	if set == nil {
 		return
 	}
-	for i, tag := range set.tags {
-		if e := &set.entries[i]; tag == h.tag() && e.dentryKey == k {
-			set.tags[i], e.dentryKey = 0, dentryKey{}
-		}
+	if at, _ := set.placeOf(h, k); at >= 0 {
+		set.tags[at], set.entries[at].dentryKey = 0, dentryKey{}
+		s.names--
 	}
 }
 
@@ -178,7 +196,7 @@ func (c *dentryCache) clear() {
 		s := &c.shards[i]
 		s.mu.Lock()
 		s.drops++
-		s.sets = nil
+		s.sets, s.names = nil, 0
 		s.mu.Unlock()
 	}
 }

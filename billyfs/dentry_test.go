@@ -158,14 +158,26 @@ func TestCachedNamesOfTheBase(t *testing.T) {
 // TestCachedNamesAreBounded.
 func TestCachedNamesAreBounded(t *testing.T) {
 	var c dentryCache
-	const most = dentryShards * dentrySets * dentryWays
+	const names, most = 20_000, 2 * 2 * 20_000 // room for twice as many, and that up to a power of two
+	c.init(names)
 	for i := range 3 * most {
 		c.put(0, dentryKey{Ino(i % 1000), fmt.Sprint(i)}, dentry{ino: Ino(i)})
 	}
+	room := 0
 	for i := range c.shards {
-		if n := len(c.shards[i].sets); n > dentrySets {
-			t.Errorf("shard %d has room for %d sets of names", i, n)
+		room += len(c.shards[i].sets) * dentryWays
+		there := 0
+		for _, set := range c.shards[i].sets {
+			for _, tag := range set.tags {
+				there += int(min(tag, 1))
+			}
 		}
+		if there != c.shards[i].names {
+			t.Errorf("shard %d has %d names and says %d", i, there, c.shards[i].names)
+		}
+	}
+	if room < 2*names || room > most {
+		t.Errorf("there is room for %d names, want %d to %d", room, 2*names, most)
 	}
 	if d, ok := c.get((3*most-1)%1000, []byte(fmt.Sprint(3*most-1))); !ok || d.ino != 3*most-1 {
 		t.Errorf("the last one: %v, %v", d, ok)
@@ -177,6 +189,7 @@ func TestCachedNamesAreBounded(t *testing.T) {
 func TestCachedNamesOfOneDirectory(t *testing.T) {
 	var c dentryCache
 	const names = 16_000
+	c.init(names)
 	for i := range names {
 		c.put(0, dentryKey{7, fmt.Sprint(i)}, dentry{ino: Ino(i)})
 	}
@@ -192,7 +205,7 @@ func TestCachedNamesOfOneDirectory(t *testing.T) {
 			t.Fatalf("%d is cached in another directory", i)
 		}
 	}
-	if there < names*95/100 { // by chance five names or more have one set
+	if there < names*98/100 { // by chance nine names or more have one set
 		t.Errorf("%d names of %d are cached", there, names)
 	}
 }

@@ -12,6 +12,8 @@ import (
 // openDir is a directory of the base that is held open.
 type openDir = interface {
 	Lstat(name string) (fs.FileInfo, error)
+	// LstatInto is Lstat; fi, if not nil, is what one of the two has returned, and nobody needs any more.
+	LstatInto(fi fs.FileInfo, name string) (fs.FileInfo, error)
 	Close() error
 }
 

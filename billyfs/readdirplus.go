@@ -1,6 +1,7 @@
 package billyfs
 
 import (
+	"io/fs"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -116,11 +117,11 @@ func (w *plusWalk) lookBase(e *DirEntry) bool {
 	if st == nil || o.typ == TypeDir && !st.links {
 		return false
 	}
-	if !b.immutable && !trusted(st.at, w.now) {
+	if !b.immutable && !trusted(st.at.Load(), w.now) {
 		if !w.lookAhead(e.Cookie) {
 			return false
 		}
-		if st = o.st.Load(); st == nil || o.typ == TypeDir && !st.links || !trusted(st.at, w.now) {
+		if st = o.st.Load(); st == nil || o.typ == TypeDir && !st.links || !trusted(st.at.Load(), w.now) {
 			return false
 		}
 	}
@@ -155,23 +156,23 @@ func (t *Tree) Renew(s Stamp, dir Ino, cookie, last uint64) (Stamp, bool) {
 	if last != math.MaxUint64 {
 		n = firstFrom(lower, last+1)
 	}
-	if s.Until = t.base.untilAll(dir, lower[:n], t.lately()); s.Until == 0 {
-		t.base.lookAnew(dir, lower[:min(n+lookAhead, len(lower))])
-		s.Until = t.base.untilAll(dir, lower[:n], t.lately())
-	}
+	s.Until = t.base.believe(dir, lower[:n], lower[n:min(max(n, lookAhead), len(lower))])
 	// An object that is known no more may have changed and be known again.
 	return s, s.left == t.base.objs.left.Load() && t.Unchanged(s)
 }
 
-// untilAll returns up to when all that is known of some of what the base lists in a directory may be believed: 0 if that is
-// not later than now.
-func (b *base) untilAll(dir Ino, list []DirEntry, now int64) int64 {
-	until := b.until(dir)
-	for i := 0; i < len(list) && until > now; i++ {
-		until = min(until, b.until(list[i].Ino))
-	}
-	if until <= now {
-		return 0
+// believe returns up to when all that is known of some of what the base lists in a directory may be believed, for which it
+// looks at what is too old; at what follows it, next, too then. It is not later than now if something of it may not be.
+func (b *base) believe(dir Ino, list, next []DirEntry) int64 {
+	until, now := b.until(dir), b.lately()
+	for i := range list {
+		if u := b.until(list[i].Ino); u > now {
+			until = min(until, u)
+			continue
+		}
+		until = min(until, b.lookAnew(dir, list[i:]))
+		b.lookAnew(dir, next)
+		break
 	}
 	return until
 }
@@ -205,23 +206,27 @@ func (w *plusWalk) lookAhead(cookie uint64) bool {
 	return true
 }
 
-// lookAnew looks at what is too old of some of what the base lists in a directory. What is wrong with it is seen by who
-// asks for it.
-func (b *base) lookAnew(dir Ino, list []DirEntry) {
-	var next atomic.Int64
+// lookAnew looks at what is too old of some of what the base lists in a directory, and returns up to when all that is known of
+// that may be believed. What is wrong with it is seen by who asks for it.
+func (b *base) lookAnew(dir Ino, list []DirEntry) int64 {
+	var next, until atomic.Int64
+	until.Store(Forever)
 	look := func() {
-		in := b.looker(dir)
+		in, mine := b.looker(dir), int64(Forever)
 		for {
 			to := int(next.Add(lookPart))
 			from := to - lookPart
 			if from >= len(list) {
-				return
+				break
 			}
 			for i := range list[from:min(to, len(list))] {
-				ino := list[from+i].Ino
-				if o := b.known(ino); o != nil && !b.fresh(o.st.Load()) && !in.look(o) {
-					_, _, _ = b.stat(ino, true)
-				}
+				mine = min(mine, in.until(list[from+i].Ino))
+			}
+		}
+		for {
+			least := until.Load()
+			if mine >= least || until.CompareAndSwap(least, mine) {
+				return
 			}
 		}
 	}
@@ -231,6 +236,7 @@ func (b *base) lookAnew(dir Ino, list []DirEntry) {
 	}
 	look()
 	wg.Wait()
+	return until.Load()
 }
 
 // looker looks at objects of one directory of the base that is held open: as base.stat, but for what is the same for all.
@@ -239,10 +245,12 @@ type looker struct {
 	dir Ino
 	in  openDir // nil: it is not
 	seq uint64
+	fi  fs.FileInfo // what in has returned last
+	st  stat        // of that
 }
 
-func (b *base) looker(dir Ino) looker {
-	l := looker{b: b, dir: dir}
+func (b *base) looker(dir Ino) *looker {
+	l := &looker{b: b, dir: dir}
 	if o, ok := b.fs.(dirOpener); ok {
 		_ = b.at(dir, func(p string, seq uint64) error { // without it each is looked at by itself
 			l.in, l.seq = b.held.get(dir, seq, b.lately(), b.believed, func() (openDir, error) { return o.OpenDir(p) }), seq
@@ -252,17 +260,36 @@ func (b *base) looker(dir Ino) looker {
 	return l
 }
 
+// until is base.until of an object of the directory that is looked at, unless it is known and not too old. One that is not known
+// stays so.
+func (l *looker) until(ino Ino) int64 {
+	o := l.b.known(ino)
+	if o == nil {
+		return 0
+	}
+	if st := o.st.Load(); l.b.fresh(st) {
+		return l.b.untilOf(st)
+	}
+	if l.look(o) {
+		return l.b.untilOf(o.st.Load())
+	}
+	_, st, _ := l.b.stat(ino, true)
+	return l.b.untilOf(st)
+}
+
 // look is false if it could not find out how an object is, or if that has changed.
 func (l *looker) look(o *object) bool {
 	if l.in == nil || o.parent != l.dir || o.shared {
 		return false
 	}
-	fi, err := l.in.Lstat(o.name)
+	at := l.b.lately()
+	fi, err := l.in.LstatInto(l.fi, o.name)
 	if err != nil {
 		return false
 	}
-	st := l.b.newStat(fi, 0)
-	if st.typ() != o.typ {
+	l.fi = fi
+	l.b.describe(&l.st, fi, at)
+	if l.st.typ() != o.typ {
 		return false
 	}
 	l.b.mu.RLock()
@@ -270,6 +297,10 @@ func (l *looker) look(o *object) bool {
 	if l.b.moves.Load() != l.seq {
 		return false
 	}
-	l.b.note(o, st)
+	if !o.again(&l.st) {
+		st := l.b.newStat(fi, 0)
+		st.at.Store(at)
+		l.b.note(o, st)
+	}
 	return true
 }

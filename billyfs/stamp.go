@@ -44,6 +44,16 @@ func (t *Tree) same(s Stamp) bool {
 	return quiet && now.changes == s.changes && now.moves == s.moves && now.seen == s.seen
 }
 
+// again notes that the base says of an object that is not a directory what it said before, if it does.
+func (o *object) again(st *stat) bool {
+	old := o.st.Load()
+	if old == nil || st.typ() == TypeDir || !old.same(st) || old.attr != st.attr {
+		return false
+	}
+	old.at.Store(st.at.Load())
+	return true
+}
+
 // note sets what is known of an object. What differs from before is a change.
 func (b *base) note(o *object, st *stat) {
 	old := o.st.Load()
@@ -72,5 +82,5 @@ func (b *base) untilOf(st *stat) int64 {
 	case b.immutable:
 		return Forever
 	}
-	return st.at + trust
+	return st.at.Load() + trust
 }

@@ -79,6 +79,7 @@ func Open(fs billy.Filesystem, store *deltalog.Store, o Options) (*Tree, error) 
 	if t.base, err = openBase(fs, store.Key("inode"), bo); err != nil {
 		return nil, err
 	}
+	t.dentries.init(t.base.objs.most)
 	return t, t.findUnfinished()
 }
 

@@ -30,14 +30,27 @@ func TestOpenDir(t *testing.T) {
 	}
 	must(t, err)
 	defer d.Close()
-	for _, name := range []string{"f", "l", "fifo"} {
+	foreign, err := os.Lstat(dir)
+	must(t, err)
+	var into fs.FileInfo
+	for i, name := range []string{"f", "l", "fifo", "f", "l", "fifo"} {
 		want, err := f.Lstat("a/b/" + name)
 		must(t, err)
 		got, err := d.Lstat(name)
+		if i >= 3 { // in what is of a file before, but for the first
+			got, err = d.LstatInto(into, name)
+			into = got
+		}
 		must(t, err)
 		if got.Name() != name || got.Name() != want.Name() || got.Mode() != want.Mode() || got.Size() != want.Size() || !got.ModTime().Equal(want.ModTime()) || !sameFile(got, want) {
 			t.Errorf("%s: %v, %v %d, not %v, %v %d", name, got.Name(), got.Mode(), got.Size(), want.Name(), want.Mode(), want.Size())
 		}
+	}
+	if n := testing.AllocsPerRun(100, func() { _, _ = d.LstatInto(into, "f") }); n > 1 { // the name, for the system
+		t.Errorf("%v allocations", n)
+	}
+	if _, err := d.LstatInto(foreign, "f"); err != nil || foreign.Name() != filepath.Base(dir) {
+		t.Errorf("into what is not its own: %v, %v", foreign.Name(), err)
 	}
 	if _, err := d.Lstat("none"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), filepath.Join(dir, "a/b/none")) {
 		t.Errorf("what is not there: %v", err)
