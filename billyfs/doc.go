@@ -63,9 +63,9 @@
 // Objects, listings and open files of the base are kept in bounded caches, and believed for that second. Who keeps what the tree
 // has said, takes a [Stamp] before: it holds until anything changes, or the base is seen to have changed (stamp.go counts both,
 // before and after), or what the base said is too old. A file that is read in sequence from a base that answers slowly is read
-// ahead into the memory that the system caches files in (readahead.go), and what is too old of a listing is looked at anew
+// ahead into the memory that the system caches files in (readahead.go), and what is too old of a listing of one is looked at anew
 // several entries at a time (readdirplus.go). If nothing has changed, who keeps what a listing said need not ask for it again:
-// [Tree.Renew] says for how long it holds now.
+// [Tree.Renew] says for how long it holds now, best before it is too old ([Tree.Ages]).
 //
 // What the layer says of an inode is kept in its node (node.go), while it is used and for a while after that. Of what was never changed
 // there is nothing to be kept: one look at a filter of the store tells, and no node is made.

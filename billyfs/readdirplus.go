@@ -5,6 +5,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"deltafs/deltalog"
 )
@@ -140,9 +141,15 @@ func (w *plusWalk) lookBase(e *DirEntry) bool {
 	return true
 }
 
+// ageing is for how long what is to be renewed is believed, at most.
+const ageing = trust * 2 / 5
+
+// Ages tells that it is time to call Renew for what was read, which is not believed for long any more.
+func (t *Tree) Ages(s Stamp) bool { return s.Until != Forever && t.lately() > s.Until-ageing }
+
 // Renew finds out whether what ReadDirPlus said of the entries of a directory behind cookie, up to last, would be said
-// again: where nothing was changed since s, only the base can have been, so what is too old of it to be believed is looked at
-// anew. If so, it returns s with a later Until. Renews must be set for each of these entries.
+// again: where nothing was changed since s, only the base can have been, so what is too old of it to be believed, or soon will be,
+// is looked at anew. If so, it returns s with a later Until. Renews must be set for each of these entries.
 func (t *Tree) Renew(s Stamp, dir Ino, cookie, last uint64) (Stamp, bool) {
 	if !t.same(s) || cookie == math.MaxUint64 {
 		return s, false
@@ -162,27 +169,33 @@ func (t *Tree) Renew(s Stamp, dir Ino, cookie, last uint64) (Stamp, bool) {
 }
 
 // believe returns up to when all that is known of some of what the base lists in a directory may be believed, for which it
-// looks at what is too old; at what follows it, next, too then. It is not later than now if something of it may not be.
+// looks at what is too old or soon will be; at what follows it, next, too then. It is not later than now if something of it may
+// not be.
 func (b *base) believe(dir Ino, list, next []DirEntry) int64 {
-	until, now := b.until(dir), b.lately()
+	soon := b.lately() + ageing
+	if b.until(dir) <= soon {
+		_, _, _ = b.stat(dir, false) // what is wrong with it is seen below
+	}
+	until := b.until(dir)
 	for i := range list {
-		if u := b.until(list[i].Ino); u > now {
+		if u := b.until(list[i].Ino); u > soon {
 			until = min(until, u)
 			continue
 		}
-		until = min(until, b.lookAnew(dir, list[i:]))
-		b.lookAnew(dir, next)
+		until = min(until, b.lookAnew(dir, list[i:], soon))
+		b.lookAnew(dir, next, soon)
 		break
 	}
 	return until
 }
 
 // Where the base is far away each look at an object waits, so those of a listing are looked at anew several at a time, and
-// for the calls that come next, too.
+// for the calls that come next, too. Where it is not, others would only be in the way.
 const (
 	lookers   = 8
-	lookPart  = 16  // entries for each of them at a time
-	lookAhead = 512 // entries
+	lookPart  = 16                     // entries for each of them at a time, at most
+	lookAhead = 512                    // entries
+	farLook   = 200 * time.Microsecond // what a look takes, on average, where it waits
 )
 
 // lookAhead looks at what is too old of what the base lists from a cookie on, unless that was done already, or is little.
@@ -201,42 +214,66 @@ func (w *plusWalk) lookAhead(cookie uint64) bool {
 		return false
 	}
 	w.ahead = list[len(list)-1].Cookie
-	b.lookAnew(w.dir, list)
+	b.lookAnew(w.dir, list, b.lately())
 	w.now = b.lately()
 	return true
 }
 
-// lookAnew looks at what is too old of some of what the base lists in a directory, and returns up to when all that is known of
-// that may be believed. What is wrong with it is seen by who asks for it.
-func (b *base) lookAnew(dir Ino, list []DirEntry) int64 {
-	var next, until atomic.Int64
-	until.Store(Forever)
-	look := func() {
-		in, mine := b.looker(dir), int64(Forever)
-		for {
-			to := int(next.Add(lookPart))
-			from := to - lookPart
-			if from >= len(list) {
-				break
-			}
-			for i := range list[from:min(to, len(list))] {
-				mine = min(mine, in.until(list[from+i].Ino))
+// lookAnew looks at what may not be believed for longer than until soon, of some of what the base lists in a directory, and returns
+// up to when all that is known of that may be. What is wrong with it is seen by who asks for it.
+func (b *base) lookAnew(dir Ino, list []DirEntry, soon int64) int64 {
+	l := looks{b: b, dir: dir, list: list, soon: soon}
+	l.until.Store(Forever)
+	in := b.looker(dir)
+	var helpers sync.WaitGroup
+	began, far := time.Now(), false
+	for n := 1; l.part(in, n); n = min(2*n, lookPart) {
+		if far {
+			continue
+		}
+		now := time.Now()
+		if took := now.Sub(began); took > time.Duration(n)*farLook {
+			far = true
+			for range min(lookers-1, (len(list)-int(l.next.Load()))/lookPart) {
+				helpers.Go(l.help)
 			}
 		}
-		for {
-			least := until.Load()
-			if mine >= least || until.CompareAndSwap(least, mine) {
-				return
-			}
+		began = now
+	}
+	helpers.Wait()
+	return l.until.Load()
+}
+
+// looks is one lookAnew.
+type looks struct {
+	b           *base
+	dir         Ino
+	list        []DirEntry
+	soon        int64
+	next, until atomic.Int64
+}
+
+// part looks at the next n entries, or is false if there are none left.
+func (l *looks) part(in *looker, n int) bool {
+	to := int(l.next.Add(int64(n)))
+	if to-n >= len(l.list) {
+		return false
+	}
+	part, until := l.list[to-n:min(to, len(l.list))], int64(Forever)
+	for i := range part {
+		until = min(until, in.until(part[i].Ino, l.soon))
+	}
+	for {
+		least := l.until.Load()
+		if until >= least || l.until.CompareAndSwap(least, until) {
+			return true
 		}
 	}
-	var wg sync.WaitGroup
-	for range min(lookers, (len(list)-1)/lookPart+1) - 1 {
-		wg.Go(look)
+}
+
+func (l *looks) help() {
+	for in := l.b.looker(l.dir); l.part(in, lookPart); {
 	}
-	look()
-	wg.Wait()
-	return until.Load()
 }
 
 // looker looks at objects of one directory of the base that is held open: as base.stat, but for what is the same for all.
@@ -260,15 +297,15 @@ func (b *base) looker(dir Ino) *looker {
 	return l
 }
 
-// until is base.until of an object of the directory that is looked at, unless it is known and not too old. One that is not known
-// stays so.
-func (l *looker) until(ino Ino) int64 {
+// until is base.until of an object of the directory, which is looked at if it may not be believed for longer than until soon. One
+// that is not known stays so.
+func (l *looker) until(ino Ino, soon int64) int64 {
 	o := l.b.known(ino)
 	if o == nil {
 		return 0
 	}
-	if st := o.st.Load(); l.b.fresh(st) {
-		return l.b.untilOf(st)
+	if u := l.b.untilOf(o.st.Load()); u > soon {
+		return u
 	}
 	if l.look(o) {
 		return l.b.untilOf(o.st.Load())

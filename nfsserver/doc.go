@@ -37,7 +37,9 @@
 //     tells others, too, and so may wait for nothing.
 //  7. The results are appended to the reply, behind room for the record mark; a
 //     READ has read its data there already, and those of a READDIRPLUS may be those of
-//     an earlier one, if nothing has changed since (listed.go). rpc sends it.
+//     an earlier one, if nothing has changed since (listed.go). rpc sends it. Where a
+//     directory is listed again and again, a worker looks at the base, before what is kept of
+//     it is too old, beside the calls ([rpc.Conn.Go]): none of them waits for that.
 //
 // # Access
 //

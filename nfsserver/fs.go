@@ -23,6 +23,8 @@ type Reader interface {
 	// Stamp is the moment of now; Unchanged tells whether what was read since one would be read again.
 	Stamp() billyfs.Stamp
 	Unchanged(billyfs.Stamp) bool
+	// Ages tells that it is time to call Renew.
+	Ages(billyfs.Stamp) bool
 	// Renew has a stamp of what ReadDirPlus said of the entries in (cookie, last] hold for longer, if they have not changed.
 	Renew(s billyfs.Stamp, dir billyfs.Ino, cookie, last uint64) (billyfs.Stamp, bool)
 }

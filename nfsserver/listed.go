@@ -1,7 +1,12 @@
 package nfsserver
 
 import (
+	"cmp"
+	"context"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"deltafs/billyfs"
 	"deltafs/nfsserver/wire"
@@ -16,6 +21,8 @@ const (
 // listings keeps replies to READDIRPLUS, each as long as the same call would get the same reply: nothing has changed in the
 // tree since, and what the base said is believed. Who may have it is asked for each call.
 type listings struct {
+	renews atomic.Bool // somebody is in renewAll
+
 	mu    sync.Mutex
 	m     map[listKey]*listed
 	bytes int            // of all
@@ -50,29 +57,69 @@ func (o object) listKey(a *wire.ReaddirplusArgs) listKey {
 	return listKey{dirKey{o.export, o.ino}, a.Cookie, a.DirCount, a.MaxCount}
 }
 
-// get returns the results of a call on a directory that has these attributes now, nil if they are not known.
-func (l *listings) get(k listKey, dir *billyfs.Attr) []byte {
+// get returns the results of a call on a directory that has these attributes now, nil if they are not known; and whether it
+// is time to call renewAll.
+func (l *listings) get(k listKey, dir *billyfs.Attr) (b []byte, ages bool) {
 	l.mu.Lock()
 	kept := l.m[k]
 	l.mu.Unlock()
 	if kept == nil {
-		return nil
+		return nil, false
 	}
-	if fs := k.export.FS; kept.dir == *dir {
-		if fs.Unchanged(kept.stamp) {
-			return kept.b
+	if kept.dir == *dir {
+		if fs := k.export.FS; fs.Unchanged(kept.stamp) {
+			return kept.b, kept.renews && fs.Ages(kept.stamp) && !l.renews.Load()
 		}
-		if kept.renews {
-			if stamp, ok := fs.Renew(kept.stamp, k.ino, k.cookie, kept.last); ok {
-				again := *kept
-				again.stamp = stamp
-				l.replace(k, kept, &again)
-				return kept.b
-			}
+		if l.renew(k, kept) {
+			return kept.b, false
 		}
 	}
 	l.replace(k, kept, nil)
-	return nil
+	return nil, false
+}
+
+// renew has a reply that is kept hold for longer, if it still would be the same.
+func (l *listings) renew(k listKey, kept *listed) bool {
+	if !kept.renews {
+		return false
+	}
+	stamp, ok := k.export.FS.Renew(kept.stamp, k.ino, k.cookie, kept.last)
+	if ok {
+		again := *kept
+		again.stamp = stamp
+		l.replace(k, kept, &again)
+	}
+	return ok
+}
+
+// renewMost is how long renewAll goes on, about: what is left then is too old already.
+const renewMost = time.Second
+
+// renewAll renews the replies that are kept of a directory that is listed again and again, before they are too old: nobody waits
+// for it then. Others than the first do nothing meanwhile.
+func (l *listings) renewAll(ctx context.Context, d dirKey) {
+	if !l.renews.CompareAndSwap(false, true) {
+		return
+	}
+	defer l.renews.Store(false)
+	type reply struct {
+		k listKey
+		r *listed
+	}
+	var all []reply
+	l.mu.Lock()
+	for k, r := range l.m {
+		if k.dirKey == d {
+			all = append(all, reply{k, r})
+		}
+	}
+	l.mu.Unlock()
+	slices.SortFunc(all, func(a, b reply) int { return cmp.Compare(a.r.stamp.Until, b.r.stamp.Until) })
+	for began, i := time.Now(), 0; i < len(all) && ctx.Err() == nil && time.Since(began) < renewMost; i++ {
+		if d.export.FS.Ages(all[i].r.stamp) {
+			l.renew(all[i].k, all[i].r) // what has changed is found by who asks for it
+		}
+	}
 }
 
 // replace puts what has the same results in the place of a reply that is kept, or nothing.

@@ -314,3 +314,93 @@ func TestListingsFollowChanges(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// renewedFS counts what is read, and what is renewed.
+type renewedFS struct {
+	FS
+	read, renewed atomic.Int64
+}
+
+func (f *renewedFS) ReadDirPlus(dir billyfs.Ino, cookie uint64, fn func(billyfs.DirEntry, *billyfs.Plus) bool) (bool, error) {
+	f.read.Add(1)
+	return f.FS.ReadDirPlus(dir, cookie, fn)
+}
+
+func (f *renewedFS) Renew(s billyfs.Stamp, dir billyfs.Ino, cookie, last uint64) (billyfs.Stamp, bool) {
+	defer f.renewed.Add(1)
+	return f.FS.Renew(s, dir, cookie, last)
+}
+
+// TestListingsAreRenewedAhead: a directory that is listed again and again is looked at before what is kept of it is too old, and
+// no listing waits for that; what has changed in it shows a second later all the same.
+func TestListingsAreRenewedAhead(t *testing.T) {
+	dsk := newDisk(t, "")
+	for i := range 200 {
+		if err := os.WriteFile(filepath.Join(dsk.base, "dir", fmt.Sprint("f", i)), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var clock atomic.Int64
+	clock.Store(time.Now().Add(time.Hour).UnixNano()) // long after the directory was changed
+	var err error
+	if dsk.tree, err = billyfs.Open(dsk.fs, dsk.store, billyfs.Options{Now: clock.Load}); err != nil {
+		t.Fatal(err)
+	}
+	fs := &renewedFS{}
+	dsk.as = func(tree FS) FS {
+		fs.FS = tree
+		return fs
+	}
+	r := serveDisks(t, Options{Access: Access{TrustLoopback: true}}, map[string]*disk{"/": dsk})
+	c := r.dial()
+	dir := c.tryLookup(mustHandle(t, r.s), "dir").Object
+	var names []string
+	var size uint64 // of the last one
+	from := uint64(0)
+	list := func() (replies int64) {
+		t.Helper()
+		names = names[:0]
+		for cookie, eof := from, false; !eof; {
+			var res wire.ReaddirplusRes
+			c.nfs(wire.ProcReaddirplus, &wire.ReaddirplusArgs{Dir: dir, Cookie: cookie, DirCount: 4096, MaxCount: 8192}, &res)
+			if res.Status != wire.OK || len(res.Entries) == 0 {
+				t.Fatalf("READDIRPLUS: %v, %d entries", res.Status, len(res.Entries))
+			}
+			for _, e := range res.Entries {
+				names, size, cookie = append(names, string(e.Name)), e.Attr.Attr.Size, e.Cookie
+			}
+			if eof = res.EOF; from == 0 {
+				from = cookie // the first reply tells of the parent, too, and is made anew
+			}
+			replies++
+		}
+		return replies
+	}
+	list() // reading the names is a change of what is known
+	pieces := list()
+	read := fs.read.Load()
+	if all := len(names); pieces < 2 || all < 50 {
+		t.Fatalf("%d names in %d replies", all, pieces)
+	}
+	for round := range int64(5) {
+		clock.Add(int64(700 * time.Millisecond))
+		list()
+		for began := time.Now(); fs.renewed.Load() < (round+1)*pieces || r.s.rpc.Stats().InCalls > 0; time.Sleep(time.Millisecond) {
+			if time.Since(began) > patience {
+				t.Fatalf("round %d: %d renewed, of %d", round, fs.renewed.Load(), pieces)
+			}
+		}
+		list()
+		if n, renewed := fs.read.Load(), fs.renewed.Load(); n != read || renewed != (round+1)*pieces {
+			t.Fatalf("round %d: %d listings were made, %d were kept and renewed %d times", round, n-read, pieces, renewed)
+		}
+	}
+	all := len(names)
+	if err := os.WriteFile(filepath.Join(dsk.base, "dir", names[all-1]), []byte("content"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	clock.Add(int64(time.Second))
+	if list(); len(names) != all || size != 7 {
+		t.Errorf("%d entries, the last has %d bytes: want %d, and 7", len(names), size, all)
+	}
+}

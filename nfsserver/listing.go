@@ -1,6 +1,7 @@
 package nfsserver
 
 import (
+	"context"
 	"errors"
 
 	"deltafs/billyfs"
@@ -91,7 +92,13 @@ func (c *call) readdirplus(d *wire.XDR) {
 	}
 	dir, at, err := c.dirOf(a.Dir, mayRead)
 	if err == nil {
-		if b := c.s.listings.get(dir.listKey(&a), &at); b != nil {
+		k := dir.listKey(&a)
+		b, ages := c.s.listings.get(k, &at)
+		if ages && c.conn != nil {
+			s := c.s // c is another call's by then
+			c.conn.Go(func(ctx context.Context) { s.listings.renewAll(ctx, k.dirKey) })
+		}
+		if b != nil {
 			c.b = append(rpc.Grow(c.b, len(b)), b...)
 			return
 		}

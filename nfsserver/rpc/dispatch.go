@@ -165,18 +165,8 @@ func (c *Conn) timed(ctx context.Context, rec []byte, class int) {
 // unless there are too many calls in flight.
 func (c *Conn) takeOver(turn int64) {
 	slot := !c.begins.Load() // of this turn, or turn is over
-	if slot {
-		select {
-		case c.slots <- struct{}{}:
-		default:
-			return
-		}
-		select {
-		case c.s.slots <- struct{}{}:
-		default:
-			<-c.slots
-			return
-		}
+	if slot && !c.tryEnter() {
+		return
 	}
 	if !c.turn.CompareAndSwap(turn, beingTaken) {
 		if slot {
@@ -193,6 +183,34 @@ func (c *Conn) takeOver(turn int64) {
 	c.calls.Add(1)
 	c.turn.Store(0)
 	c.of.spawn(job{c: c})
+}
+
+// Go has a worker do something beside the calls, for which it has a slot as one of them: the connection, and a server that ends,
+// wait for it, and ctx is as that of a call. It is to be called by a call of the connection, and does nothing, and is false, if
+// there is no slot at once.
+func (c *Conn) Go(fn func(ctx context.Context)) bool {
+	if !c.tryEnter() {
+		return false
+	}
+	c.calls.Add(1)
+	c.of.spawn(job{c: c, fn: fn})
+	return true
+}
+
+// tryEnter takes a slot if there is one.
+func (c *Conn) tryEnter() bool {
+	select {
+	case c.slots <- struct{}{}:
+	default:
+		return false
+	}
+	select {
+	case c.s.slots <- struct{}{}:
+		return true
+	default:
+		<-c.slots
+		return false
+	}
 }
 
 // enter waits until one call more may be carried out.
@@ -280,12 +298,13 @@ func (s *Server) quiet() bool {
 }
 
 // job is a call for a worker, who has a slot for it; or, without a record, a connection
-// that he is to read on; or, of a call that was answered later, its reply to write.
+// that he is to read on; or, of a call that was answered later, its reply to write; or what Go was given.
 type job struct {
 	c     *Conn
 	rec   []byte
 	class int
 	flush bool
+	fn    func(context.Context)
 }
 
 func (j job) do(ctx context.Context) {
@@ -293,12 +312,23 @@ func (j job) do(ctx context.Context) {
 	case j.flush:
 		j.c.flushSlowly()
 		return
+	case j.fn != nil:
+		j.c.aside(ctx, j.fn)
+		j.c.leave()
+		return
 	case j.rec == nil:
 		j.c.readOn()
 		return
 	}
 	j.c.timed(ctx, j.rec, j.class)
 	j.c.leave()
+}
+
+// aside does what Go was given.
+func (c *Conn) aside(ctx context.Context, fn func(context.Context)) {
+	var err error
+	defer c.recovered(&err) // logged
+	fn(ctx)
 }
 
 // spawn gives a job to a worker.

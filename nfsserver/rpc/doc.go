@@ -29,6 +29,9 @@
 // until the handler answers it (later.go). Whoever answers does not wait for the client: what
 // the socket does not take at once is written by a worker.
 //
+// What a handler wants to do for calls that are still to come a worker does beside the calls
+// ([Conn.Go]), in a slot as one of them, so that it is bounded and waited for as they are.
+//
 // The handler appends its reply behind room for the record mark, in a buffer of
 // the pool too. A reply is queued; whoever queues one and finds nobody writing,
 // writes all that is queued, by one writev(2), until nothing is left. While the
