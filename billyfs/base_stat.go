@@ -6,7 +6,6 @@ import (
 	"path"
 	"sync/atomic"
 
-	"deltafs/billyfs/coarse"
 	"deltafs/deltalog"
 )
 
@@ -124,12 +123,8 @@ func (b *base) believed(at int64) bool {
 	return trusted(at, b.lately())
 }
 
-// trusted tells whether what the base said at a time is believed now. What has been said just now may be ahead of a clock
-// that is late; what was said any later, before the clock was set back.
-func trusted(at, now int64) bool {
-	age := now - at
-	return age >= -int64(coarse.Step) && age < trust
-}
+// trusted tells whether what the base said at a time is believed now.
+func trusted(at, now int64) bool { return holds(at+trust, now) }
 
 // stat returns what the base says of an object: at most a second old if cached
 // may be used, else as it is now. An object that is gone, or is of another

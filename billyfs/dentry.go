@@ -206,7 +206,7 @@ func (c *dentryCache) clear() {
 // has; what Attr calls stale is to be looked up.
 func (t *Tree) Cached(dir Ino, name []byte) (Ino, bool) {
 	d, ok := t.dentries.get(dir, name)
-	if !ok || d.until != 0 && t.lately() >= d.until {
+	if !ok || d.until != 0 && !holds(d.until, t.lately()) {
 		return 0, false
 	}
 	return d.ino, true

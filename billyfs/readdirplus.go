@@ -173,12 +173,12 @@ func (t *Tree) Renew(s Stamp, dir Ino, cookie, last uint64) (Stamp, bool) {
 // not be.
 func (b *base) believe(dir Ino, list, next []DirEntry) int64 {
 	soon := b.lately() + ageing
-	if b.until(dir) <= soon {
+	if !b.lasts(b.until(dir), soon) {
 		_, _, _ = b.stat(dir, false) // what is wrong with it is seen below
 	}
 	until := b.until(dir)
 	for i := range list {
-		if u := b.until(list[i].Ino); u > soon {
+		if u := b.until(list[i].Ino); b.lasts(u, soon) {
 			until = min(until, u)
 			continue
 		}
@@ -188,6 +188,9 @@ func (b *base) believe(dir Ino, list, next []DirEntry) int64 {
 	}
 	return until
 }
+
+// lasts tells whether what is believed up to some time is now, and longer than until soon.
+func (b *base) lasts(until, soon int64) bool { return until > soon && holds(until, b.lately()) }
 
 // Where the base is far away each look at an object waits, so those of a listing are looked at anew several at a time, and
 // for the calls that come next, too. Where it is not, others would only be in the way.
@@ -304,7 +307,7 @@ func (l *looker) until(ino Ino, soon int64) int64 {
 	if o == nil {
 		return 0
 	}
-	if u := l.b.untilOf(o.st.Load()); u > soon {
+	if u := l.b.untilOf(o.st.Load()); l.b.lasts(u, soon) {
 		return u
 	}
 	if l.look(o) {

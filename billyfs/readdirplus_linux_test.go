@@ -257,3 +257,46 @@ func TestListingLooksAhead(t *testing.T) {
 		t.Errorf("%d files, with one removed from %d", len(got), files)
 	}
 }
+
+// TestClockSetBack: what was said of the base before the clock was set back is asked for again.
+func TestClockSetBack(t *testing.T) {
+	base, clk := t.TempDir(), newClock()
+	start := time.Now().Add(time.Hour).UnixNano() // long after the directory was changed
+	clk.ns.Store(start)
+	must(t, os.Mkdir(filepath.Join(base, "d"), 0o755))
+	for i := range 40 {
+		must(t, os.WriteFile(filepath.Join(base, "d", fmt.Sprint("f", i)), nil, 0o644))
+	}
+	r := newRigAt(t, openRoot(t, base), clk)
+	defer r.close()
+	dir := r.path("d").Ino
+	list := func() (s Stamp, sizes map[string]uint64) {
+		sizes = map[string]uint64{}
+		s = r.Stamp()
+		s.Until = Forever
+		_, err := r.ReadDirPlus(dir, 0, func(e DirEntry, p *Plus) bool {
+			s.Until, sizes[e.Name] = min(s.Until, p.Until), p.Attr.Size
+			return true
+		})
+		must(t, err)
+		return s, sizes
+	}
+	list() // to read it from the base is a change of what is known
+	r.path("d/f7")
+	s, _ := list()
+	if _, ok := r.Cached(dir, []byte("f7")); !ok || !r.Unchanged(s) {
+		t.Fatal("nothing is kept")
+	}
+	must(t, os.Remove(filepath.Join(base, "d/f7")))
+	must(t, os.WriteFile(filepath.Join(base, "d/f8"), []byte("content"), 0o644))
+	clk.ns.Store(start - int64(time.Minute))
+	if _, ok := r.Cached(dir, []byte("f7")); ok {
+		t.Error("a name is cached from times to come")
+	}
+	if r.Unchanged(s) {
+		t.Error("a listing holds from times to come")
+	}
+	if _, sizes := list(); len(sizes) != 39+2 || sizes["f8"] != 7 {
+		t.Errorf("%d names, f8 has %d bytes", len(sizes), sizes["f8"])
+	}
+}

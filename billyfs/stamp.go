@@ -3,6 +3,8 @@ package billyfs
 import (
 	"math"
 	"sync/atomic"
+
+	"deltafs/billyfs/coarse"
 )
 
 // eras counts changes: in the lower bits those that are under way, above them those that are over.
@@ -34,7 +36,13 @@ func (t *Tree) Stamp() Stamp {
 // same: nothing was changed since, nor is just now, no change of the base was seen, and what the
 // base said is still believed.
 func (t *Tree) Unchanged(s Stamp) bool {
-	return t.same(s) && (s.Until == Forever || t.lately() < s.Until)
+	return t.same(s) && holds(s.Until, t.lately())
+}
+
+// holds tells whether what is believed up to some time is believed now. What would be for longer than anything is, but for what has
+// been said just now, which may be ahead of a clock that is late, was said before the clock was set back.
+func holds(until, now int64) bool {
+	return until == Forever || now < until && until-now <= trust+int64(coarse.Step)
 }
 
 // same is the part of Unchanged that is so for as long as nobody changes anything, or sees that it has changed.
