@@ -313,7 +313,7 @@ func (l *looker) until(ino Ino, soon int64) int64 {
 	if l.look(o) {
 		return l.b.untilOf(o.st.Load())
 	}
-	_, st, _ := l.b.stat(ino, true)
+	_, st, _ := l.b.stat(ino, false)
 	return l.b.untilOf(st)
 }
 

@@ -3,6 +3,7 @@ package billyfs
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -255,6 +256,39 @@ func TestListingLooksAhead(t *testing.T) {
 	c.later()
 	if got = sizes(); len(got) != files-1 {
 		t.Errorf("%d files, with one removed from %d", len(got), files)
+	}
+}
+
+// TestRenewAhead: what is renewed before it is too old is believed for longer, where directories can be held open and where they
+// cannot.
+func TestRenewAhead(t *testing.T) {
+	for what, held := range map[string]bool{"held open": true, "not": false} {
+		base, clk := t.TempDir(), newClock()
+		clk.ns.Store(time.Now().Add(time.Hour).UnixNano()) // long after the directory was changed
+		for i := range 40 {
+			must(t, os.WriteFile(filepath.Join(base, fmt.Sprint("f", i)), nil, 0o644))
+		}
+		fsys := openRoot(t, base)
+		if !held {
+			fsys = struct{ billy.Filesystem }{fsys}
+		}
+		r := newRigAt(t, fsys, clk)
+		all := func(DirEntry, *Plus) bool { return true }
+		for range 2 { // to read it from the base is a change of what is known
+			_, err := r.ReadDirPlus(RootIno, 0, all)
+			must(t, err)
+		}
+		s := r.Stamp()
+		s.Until = clk.now() + trust
+		if r.Ages(s) {
+			t.Errorf("%s: it ages at once", what)
+		}
+		clk.ns.Add(trust * 7 / 10)
+		again, ok := r.Renew(s, RootIno, cookieDotDot, math.MaxUint64)
+		if !r.Ages(s) || !ok || again.Until != clk.now()+trust || r.Ages(again) {
+			t.Errorf("%s: renewed %v, for %d ns longer, ages %v and %v", what, ok, again.Until-s.Until, r.Ages(s), r.Ages(again))
+		}
+		r.close()
 	}
 }
 
