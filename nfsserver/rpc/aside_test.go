@@ -13,11 +13,18 @@ type asides struct {
 }
 
 func (a asides) Call(ctx context.Context, c *Conn, rec, reply []byte) ([]byte, error) {
-	if string(rec) == "g aside" {
+	switch string(rec) {
+	case "g aside":
 		if c.Go(a.fn) {
 			return append(reply, "yes"...), nil
 		}
 		return append(reply, "no"...), nil
+	case "g all": // that can be done at a time
+		n := byte(0)
+		for c.Go(a.fn) {
+			n++
+		}
+		return append(reply, n), nil
 	}
 	return a.echo.Call(ctx, c, rec, reply)
 }
@@ -56,9 +63,7 @@ func TestGo(t *testing.T) {
 		r.send(c, record([]byte(rec)))
 		r.want(c, []byte(rec))
 	}
-	if n := r.Stats().InCalls; n != 1 {
-		t.Errorf("%d slots are taken", n)
-	}
+	r.eventually("one slot is taken", func() bool { return r.Stats().InCalls == 1 })
 	done := stopped(r)
 	select {
 	case <-done:
@@ -81,12 +86,22 @@ func TestGo(t *testing.T) {
 		t.Error("it was not told that the server waits no more")
 	}
 
-	r = rigOf(Options{ConnCalls: 1}, waiting) // which the call itself has
+	r = rigOf(Options{ConnCalls: 4}, waiting)
 	c = r.dial()
-	for range 3 {
-		r.send(c, record([]byte(ask)))
-		r.want(c, []byte("no"))
+	r.send(c, record([]byte("g all")))
+	got, err := ReadRecord(c, 100)
+	if err != nil || len(got) != 1 || got[0] < 3 || got[0] > 4 { // the call itself may have a slot
+		t.Fatalf("of 4 slots %v were to be had, error %v", got, err)
 	}
+	for range got[0] {
+		end <- true
+		if err := <-told; err != nil {
+			t.Errorf("it was told: %v", err)
+		}
+	}
+	r.eventually("slots are given back", func() bool { return r.Stats().InCalls == 0 })
+	r.send(c, record([]byte("g")))
+	r.want(c, []byte("g"))
 
 	r = rigOf(Options{}, func(context.Context) { panic("as it was told to") })
 	c = r.dial()
