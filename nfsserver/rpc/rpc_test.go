@@ -329,6 +329,17 @@ func TestDrain(t *testing.T) {
 		}
 		return err != nil
 	})
+	r.eventually("the connection is told", func() bool { // which is after that
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		told := true
+		for c := range r.conns {
+			c.mu.Lock()
+			told = told && c.draining
+			c.mu.Unlock()
+		}
+		return told
+	})
 	r.send(c, record([]byte("i2")))
 	r.e.release <- struct{}{}
 	r.want(c, []byte("w1"))
